@@ -1,0 +1,180 @@
+//! The v2 result format: a JSON array of frames. Written with plain `DataTable`
+//! frames; progressive and fragmented primary tables are read as well.
+
+use crate::v1::decode_table;
+use crate::{OneApiError, ResultTable};
+use serde_json::{Value, json};
+
+/// A v2 result: its primary tables.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DataSetV2 {
+    /// The primary results, one a tabular statement.
+    pub tables: Vec<ResultTable>,
+}
+
+/// Why a body is not a v2 result, or reports a failure.
+#[derive(Debug, thiserror::Error)]
+pub enum V2Error {
+    /// Not JSON.
+    #[error("the response is not JSON")]
+    Json(#[from] serde_json::Error),
+    /// JSON of another shape.
+    #[error("the response is not a v2 result: {0}")]
+    Shape(&'static str),
+    /// A result that reports a failure after it began.
+    #[error("the query failed after it began: {0}")]
+    Failed(String),
+}
+
+impl DataSetV2 {
+    /// The frames of a finished query.
+    pub fn encode(&self, client_request_id: &str, activity_id: &str) -> Value {
+        let mut frames = vec![
+            json!({"FrameType": "DataSetHeader", "IsProgressive": false, "Version": "v2.0"}),
+            json!({
+                "FrameType": "DataTable", "TableId": 0, "TableKind": "QueryProperties",
+                "TableName": "@ExtendedProperties",
+                "Columns": [
+                    {"ColumnName": "TableId", "ColumnType": "int"},
+                    {"ColumnName": "Key", "ColumnType": "string"},
+                    {"ColumnName": "Value", "ColumnType": "dynamic"},
+                ],
+                "Rows": [[1, "Visualization", "{\"Visualization\":null,\"Title\":null}"]],
+            }),
+        ];
+        for (index, table) in self.tables.iter().enumerate() {
+            let columns: Vec<Value> = table
+                .columns
+                .iter()
+                .map(|column| json!({"ColumnName": column.name, "ColumnType": column.column_type.kql_name()}))
+                .collect();
+            frames.push(json!({
+                "FrameType": "DataTable", "TableId": index + 1, "TableKind": "PrimaryResult",
+                "TableName": "PrimaryResult", "Columns": columns, "Rows": table.rows,
+            }));
+        }
+        let now = kusto_types::DateTime::now().to_string();
+        let ids = |level: i32, name: &str, event: i32, event_name: &str, payload: String| {
+            json!([
+                now, client_request_id, activity_id, activity_id, activity_id, level, name, 0, "S_OK (0)", event,
+                event_name, payload
+            ])
+        };
+        frames.push(json!({
+            "FrameType": "DataTable", "TableId": self.tables.len() + 1, "TableKind": "QueryCompletionInformation",
+            "TableName": "QueryCompletionInformation",
+            "Columns": [
+                {"ColumnName": "Timestamp", "ColumnType": "datetime"},
+                {"ColumnName": "ClientRequestId", "ColumnType": "string"},
+                {"ColumnName": "ActivityId", "ColumnType": "guid"},
+                {"ColumnName": "SubActivityId", "ColumnType": "guid"},
+                {"ColumnName": "ParentActivityId", "ColumnType": "guid"},
+                {"ColumnName": "Level", "ColumnType": "int"},
+                {"ColumnName": "LevelName", "ColumnType": "string"},
+                {"ColumnName": "StatusCode", "ColumnType": "int"},
+                {"ColumnName": "StatusCodeName", "ColumnType": "string"},
+                {"ColumnName": "EventType", "ColumnType": "int"},
+                {"ColumnName": "EventTypeName", "ColumnType": "string"},
+                {"ColumnName": "Payload", "ColumnType": "string"},
+            ],
+            "Rows": [
+                ids(4, "Info", 4, "QueryInfo", json!({"Count": 1, "Text": "Query completed successfully"}).to_string()),
+                ids(6, "Stats", 0, "QueryResourceConsumption", "{}".to_owned()),
+            ],
+        }));
+        frames.push(json!({"FrameType": "DataSetCompletion", "HasErrors": false, "Cancelled": false}));
+        Value::Array(frames)
+    }
+
+    /// Reads a body: plain, fragmented or progressive.
+    pub fn decode(body: &[u8]) -> Result<Self, V2Error> {
+        let Value::Array(frames) = serde_json::from_slice(body)? else {
+            return Err(V2Error::Shape("it is not an array of frames"));
+        };
+        let mut tables: Vec<ResultTable> = Vec::new();
+        let mut open: Option<(Value, Value, Vec<Value>)> = None;
+        let mut complete = false;
+        for frame in frames {
+            let text = |key: &str| frame.get(key).and_then(Value::as_str).unwrap_or_default();
+            let primary = text("TableKind") == "PrimaryResult";
+            match text("FrameType") {
+                "DataTable" if primary => tables.push(read_table(&frame)?),
+                "TableHeader" if primary => {
+                    open = Some((frame.get("TableId").cloned().unwrap_or_default(), frame.clone(), Vec::new()));
+                }
+                "TableFragment" => {
+                    if let Some((id, _, rows)) = open.as_mut().filter(|(id, _, _)| Some(id) == frame.get("TableId")) {
+                        let _ = id;
+                        if text("TableFragmentType") == "DataReplace" {
+                            rows.clear();
+                        }
+                        rows.extend(frame.get("Rows").and_then(Value::as_array).cloned().unwrap_or_default());
+                    }
+                }
+                "TableCompletion" => {
+                    if let Some((_, mut header, rows)) = open.take() {
+                        header["Rows"] = Value::Array(rows);
+                        tables.push(read_table(&header)?);
+                    }
+                }
+                "DataSetCompletion" => {
+                    complete = true;
+                    if frame.get("HasErrors").and_then(Value::as_bool) == Some(true) {
+                        return Err(V2Error::Failed(failure_text(frame.get("OneApiErrors"))));
+                    }
+                    if frame.get("Cancelled").and_then(Value::as_bool) == Some(true) {
+                        return Err(V2Error::Failed("the query was cancelled".to_owned()));
+                    }
+                }
+                _ => {}
+            }
+        }
+        if !complete {
+            return Err(V2Error::Shape("it ends before DataSetCompletion"));
+        }
+        Ok(Self { tables })
+    }
+}
+
+fn read_table(frame: &Value) -> Result<ResultTable, V2Error> {
+    let rows = frame.get("Rows").and_then(Value::as_array);
+    if let Some(failure) = rows.and_then(|rows| rows.iter().find(|row| row.is_object())) {
+        return Err(V2Error::Failed(failure_text(failure.get("OneApiErrors"))));
+    }
+    decode_table(frame).map_err(V2Error::Shape)
+}
+
+fn failure_text(errors: Option<&Value>) -> String {
+    let first = errors.and_then(Value::as_array).and_then(|list| list.first()).cloned().unwrap_or_default();
+    serde_json::from_value::<OneApiError>(first.clone()).map_or_else(|_| first.to_string(), |error| error.error.detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kusto_types::ColumnType;
+
+    #[test]
+    fn frames_read_back() {
+        let table = ResultTable::new("PrimaryResult", [("a", ColumnType::Long)]).with_row(vec![1.into()]);
+        let set = DataSetV2 { tables: vec![table] };
+        assert_eq!(DataSetV2::decode(set.encode("c", "a").to_string().as_bytes()).unwrap(), set);
+    }
+
+    #[test]
+    fn fragments_join_and_failures_are_errors() {
+        let fragmented = r#"[{"FrameType":"DataSetHeader"},
+            {"FrameType":"TableHeader","TableId":1,"TableKind":"PrimaryResult","TableName":"x","Columns":[{"ColumnName":"a","ColumnType":"int"}]},
+            {"FrameType":"TableFragment","TableFragmentType":"DataAppend","TableId":1,"Rows":[[1]]},
+            {"FrameType":"TableFragment","TableFragmentType":"DataAppend","TableId":1,"Rows":[[2]]},
+            {"FrameType":"TableCompletion","TableId":1,"RowCount":2},
+            {"FrameType":"DataSetCompletion","HasErrors":false,"Cancelled":false}]"#;
+        assert_eq!(DataSetV2::decode(fragmented.as_bytes()).unwrap().tables[0].rows.len(), 2);
+        let in_data = r#"[{"FrameType":"DataTable","TableId":1,"TableKind":"PrimaryResult","TableName":"x",
+            "Columns":[{"ColumnName":"a","ColumnType":"int"}],
+            "Rows":[[1],{"OneApiErrors":[{"error":{"code":"LimitsExceeded","@message":"too much"}}]}]},
+            {"FrameType":"DataSetCompletion","HasErrors":true}]"#;
+        assert!(matches!(DataSetV2::decode(in_data.as_bytes()), Err(V2Error::Failed(text)) if text == "too much"));
+        assert!(DataSetV2::decode(b"[]").is_err());
+    }
+}
