@@ -1,1 +1,23 @@
-//! Being written.
+//! The KQL subset and the management commands: lexer, parser with spans, and the
+//! check of names and types. Knows nothing of Arrow or of stored data; an evaluator
+//! takes the checked plan.
+
+pub mod ast;
+mod check;
+mod command;
+mod command_parse;
+mod error;
+mod functions;
+mod lexer;
+mod literal;
+mod operators;
+mod parse;
+pub mod plan;
+
+pub use check::{Scope, check_pipeline, check_query};
+pub use command::{Command, CommandText, CreateMode, FillMode, MappingMode, PolicyAction, PolicyEntity, PolicyKind, SchemaShape};
+pub use command_parse::parse_command;
+pub use error::{ErrorKind, KqlError};
+pub use functions::{AggregateFunction, Function};
+pub use literal::Literal;
+pub use parse::{Parser, parse_query};
