@@ -1,1 +1,55 @@
-//! Being written.
+//! Bytes + format + mapping → Arrow record batches of a table's schema.
+//!
+//! Kusto's rules for values: one that does not fit its column becomes null (for a
+//! string column the empty text), it does not fail the source. Faults of structure
+//! (a quote that never closes, rows of different widths, a cut gzip stream) do.
+//! Streams: memory is bounded by one batch and one record.
+
+mod column;
+mod delimited;
+mod error;
+mod infer;
+mod input;
+mod json;
+mod json_frame;
+mod parquet;
+mod request;
+
+pub use error::DecodeError;
+pub use infer::{Inferred, InferError, infer};
+pub use input::{Input, open};
+pub use request::{DecodeReport, DecodeRequest, Validation};
+
+use arrow_array::RecordBatch;
+use kusto_types::DataFormat;
+
+/// Most bytes of one record, as on a cluster.
+pub const MAX_RECORD: usize = 64 * 1024 * 1024;
+/// Most bytes of one string or dynamic value, as on a cluster.
+pub const MAX_VALUE: usize = 1024 * 1024;
+
+/// Decodes a whole source and hands each batch to `sink`, in the order of the source.
+/// A source without a single record is an error, as on a cluster.
+pub fn decode(
+    input: Input,
+    request: &DecodeRequest<'_>,
+    sink: &mut dyn FnMut(RecordBatch) -> Result<(), DecodeError>,
+) -> Result<DecodeReport, DecodeError> {
+    request.check()?;
+    let report = match request.format {
+        DataFormat::Csv
+        | DataFormat::Tsv
+        | DataFormat::Scsv
+        | DataFormat::Sohsv
+        | DataFormat::Psv
+        | DataFormat::Txt
+        | DataFormat::Raw => delimited::decode(input, request, sink)?,
+        DataFormat::Json | DataFormat::MultiJson | DataFormat::SingleJson => json::decode(input, request, sink)?,
+        DataFormat::Parquet => parquet::decode(input, request, sink)?,
+        other => return Err(DecodeError::FormatNotSupported(other)),
+    };
+    if report.rows == 0 && !report.header_only {
+        return Err(DecodeError::NoRecords { first_fault: report.first_fault.clone() });
+    }
+    Ok(report)
+}

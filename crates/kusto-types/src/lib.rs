@@ -1,6 +1,8 @@
 //! Names, ids, data formats, column types, schemas, ingestion mappings and the text
 //! of Kusto scalar values. No I/O and no async: every other crate builds on this one.
 
+#[cfg(feature = "arrow")]
+mod arrow;
 mod column_type;
 mod datetime;
 mod decimal;
@@ -13,6 +15,8 @@ mod schema;
 mod size;
 mod timespan;
 
+#[cfg(feature = "arrow")]
+pub use arrow::{arrow_schema, arrow_type};
 pub use column_type::{ColumnType, UnknownColumnType};
 pub use datetime::{DateTime, TICKS_PER_DAY, TICKS_PER_SECOND};
 pub use decimal::canonical_decimal;

@@ -1,0 +1,233 @@
+//! csv, tsv, psv, scsv, sohsv (RFC 4180 quoting), txt (a line a record) and raw (the
+//! whole source is one value).
+
+use crate::column::Columns;
+use crate::input::{Input, RawReader, open};
+use crate::{DecodeError, DecodeReport, DecodeRequest, MAX_RECORD, Validation};
+use arrow_array::RecordBatch;
+use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
+use kusto_types::{DataFormat, MappingSource, Transform};
+use std::borrow::Cow;
+use std::io::{BufRead, Read};
+
+type Sink<'s> = &'s mut dyn FnMut(RecordBatch) -> Result<(), DecodeError>;
+
+/// Where the value of a column comes from.
+enum Origin {
+    Field(usize, Option<Transform>),
+    Const(String),
+    Location,
+    LineNumber,
+    Absent,
+}
+
+fn origins(request: &DecodeRequest<'_>) -> Vec<Origin> {
+    let Some(mapping) = request.mapping else {
+        return (0..request.schema.columns().len()).map(|index| Origin::Field(index, None)).collect();
+    };
+    request
+        .schema
+        .columns()
+        .iter()
+        .map(|column| match mapping.elements.iter().find(|element| element.column == column.name) {
+            None => Origin::Absent,
+            Some(element) => match &element.source {
+                MappingSource::Ordinal(ordinal) => Origin::Field(*ordinal, element.transform),
+                MappingSource::Const(text) => Origin::Const(text.clone()),
+                MappingSource::SourceLocation => Origin::Location,
+                MappingSource::SourceLineNumber => Origin::LineNumber,
+                MappingSource::Path(_) => Origin::Absent,
+            },
+        })
+        .collect()
+}
+
+/// Reads records of fields from a stream.
+pub(crate) struct Records {
+    reader: Reader,
+    pub(crate) input: RawReader,
+    buffer: Vec<u8>,
+    ends: Vec<usize>,
+    lines: bool,
+    whole: bool,
+    /// Number of the record last read, from 1.
+    pub(crate) record: u64,
+}
+
+impl Records {
+    pub(crate) fn new(input: RawReader, format: DataFormat) -> Self {
+        let delimiter = match format {
+            DataFormat::Tsv => b'\t',
+            DataFormat::Scsv => b';',
+            DataFormat::Psv => b'|',
+            DataFormat::Sohsv => 1,
+            _ => b',',
+        };
+        Self {
+            reader: ReaderBuilder::new().delimiter(delimiter).build(),
+            input,
+            buffer: vec![0; 64 * 1024],
+            ends: vec![0; 256],
+            lines: format == DataFormat::Txt,
+            whole: format == DataFormat::Raw,
+            record: 0,
+        }
+    }
+
+    /// The next record's bytes and the end of each field in them; `None` at the end.
+    pub(crate) fn next(&mut self) -> Result<Option<(&[u8], &[usize])>, DecodeError> {
+        if self.whole {
+            return self.next_whole();
+        }
+        if self.lines {
+            return self.next_line();
+        }
+        let (mut written, mut fields) = (0, 0);
+        let mut pending = false;
+        let mut at_end = false;
+        loop {
+            let chunk: &[u8] = if at_end {
+                // A line feed after the last byte ends an open record; inside a quoted
+                // field it does not, which is how a missing quote shows.
+                b"\n"
+            } else {
+                match self.input.fill_buf() {
+                    Ok(chunk) => chunk,
+                    Err(error) => return Err(self.input.fault(error)),
+                }
+            };
+            if chunk.is_empty() {
+                if !pending {
+                    return Ok(None);
+                }
+                at_end = true;
+                continue;
+            }
+            let (result, read, bytes, ends) =
+                self.reader.read_record(chunk, &mut self.buffer[written..], &mut self.ends[fields..]);
+            pending |= chunk[..read].iter().any(|byte| !matches!(byte, b'\r' | b'\n'));
+            if !at_end {
+                self.input.consume(read);
+            }
+            written += bytes;
+            fields += ends;
+            match result {
+                ReadRecordResult::Record => {
+                    self.record += 1;
+                    return Ok(Some((&self.buffer[..written], &self.ends[..fields])));
+                }
+                ReadRecordResult::InputEmpty if at_end => {
+                    return if pending { Err(DecodeError::ClosingQuote { record: self.record + 1 }) } else { Ok(None) };
+                }
+                ReadRecordResult::InputEmpty => {}
+                ReadRecordResult::OutputFull => {
+                    if self.buffer.len() >= MAX_RECORD {
+                        return Err(DecodeError::RecordTooLarge { record: self.record + 1 });
+                    }
+                    self.buffer.resize(self.buffer.len() * 2, 0);
+                }
+                ReadRecordResult::OutputEndsFull => self.ends.resize(self.ends.len() * 2, 0),
+                ReadRecordResult::End => return Ok(None),
+            }
+        }
+    }
+
+    fn next_line(&mut self) -> Result<Option<(&[u8], &[usize])>, DecodeError> {
+        loop {
+            self.buffer.clear();
+            let mut limited = (&mut self.input).take(MAX_RECORD as u64 + 1);
+            match limited.read_until(b'\n', &mut self.buffer) {
+                Ok(0) => return Ok(None),
+                Ok(_) => {}
+                Err(error) => return Err(self.input.fault(error)),
+            }
+            if self.buffer.len() > MAX_RECORD {
+                return Err(DecodeError::RecordTooLarge { record: self.record + 1 });
+            }
+            while matches!(self.buffer.last(), Some(b'\n' | b'\r')) {
+                self.buffer.pop();
+            }
+            if !self.buffer.is_empty() {
+                self.record += 1;
+                self.ends[0] = self.buffer.len();
+                return Ok(Some((&self.buffer, &self.ends[..1])));
+            }
+        }
+    }
+
+    fn next_whole(&mut self) -> Result<Option<(&[u8], &[usize])>, DecodeError> {
+        if self.record > 0 {
+            return Ok(None);
+        }
+        self.buffer.clear();
+        let mut limited = (&mut self.input).take(MAX_RECORD as u64 + 1);
+        if let Err(error) = limited.read_to_end(&mut self.buffer) {
+            return Err(self.input.fault(error));
+        }
+        if self.buffer.len() > MAX_RECORD {
+            return Err(DecodeError::RecordTooLarge { record: 1 });
+        }
+        self.record = 1;
+        self.ends[0] = self.buffer.len();
+        Ok(Some((&self.buffer, &self.ends[..1])))
+    }
+}
+
+/// The field at a position; invalid UTF-8 is replaced, as on a cluster.
+pub(crate) fn field<'r>(bytes: &'r [u8], ends: &[usize], index: usize) -> Option<Cow<'r, str>> {
+    let end = *ends.get(index)?;
+    let start = if index == 0 { 0 } else { ends[index - 1] };
+    Some(String::from_utf8_lossy(&bytes[start..end]))
+}
+
+pub(crate) fn decode(input: Input, request: &DecodeRequest<'_>, sink: Sink<'_>) -> Result<DecodeReport, DecodeError> {
+    let origins = origins(request);
+    let mut columns = Columns::new(request.schema);
+    let mut records = Records::new(open(input)?, request.format);
+    let mut report = DecodeReport::default();
+    let mut expected = None;
+    let mut number = 0;
+    while let Some((bytes, ends)) = records.next()? {
+        number += 1;
+        let width = *expected.get_or_insert(ends.len());
+        if number == 1 && request.ignore_first_record {
+            report.header_only = true;
+            continue;
+        }
+        if ends.len() != width {
+            let fault = DecodeError::FieldCount { record: number, expected: width, found: ends.len() };
+            match request.validation {
+                Validation::Fail => return Err(fault),
+                Validation::DropRecord => {
+                    report.dropped += 1;
+                    report.first_fault.get_or_insert_with(|| fault.to_string());
+                    continue;
+                }
+                Validation::Ignore => {}
+            }
+        }
+        report.header_only = false;
+        for (column, origin) in columns.columns.iter_mut().zip(&origins) {
+            match origin {
+                Origin::Field(index, transform) => match (field(bytes, ends, *index), transform) {
+                    (Some(text), None) => column.push_text(&text),
+                    (Some(text), Some(transform)) => column.push_unix(&text, *transform),
+                    (None, _) => column.push_null(),
+                },
+                Origin::Const(text) => column.push_text(text),
+                Origin::Location => column.push_text(request.source_location),
+                Origin::LineNumber => column.push_text(&number.to_string()),
+                Origin::Absent => column.push_null(),
+            }
+        }
+        report.rows += 1;
+        if columns.row_done(bytes.len()) {
+            sink(columns.finish()?)?;
+        }
+    }
+    if !columns.is_empty() {
+        sink(columns.finish()?)?;
+    }
+    report.raw_bytes = records.input.count();
+    Ok(report)
+}
