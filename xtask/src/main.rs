@@ -1,1 +1,110 @@
-fn main() {}
+//! Chores of the repository: `cargo xtask test` runs every check that must pass before
+//! a change lands; each part can be run alone.
+
+#![expect(clippy::print_stdout, reason = "a chore's output is for the person who runs it")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::Instant;
+
+type Step = (&'static str, fn(&Path) -> Result<(), String>);
+
+const STEPS: &[Step] = &[
+    ("fmt", |root| run(root, "cargo", &["fmt", "--all", "--check"])),
+    ("lint", |root| {
+        run(root, "cargo", &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])
+    }),
+    ("lean", lean),
+    ("rust", |root| run(root, "cargo", &["test", "--workspace", "--locked"])),
+    ("sdk", sdk),
+];
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_path_buf).unwrap_or_default();
+    let wanted: Vec<&Step> = match words.as_slice() {
+        ["test"] => STEPS.iter().collect(),
+        ["test", names @ ..] => STEPS.iter().filter(|(name, _)| names.contains(name)).collect(),
+        _ => Vec::new(),
+    };
+    if wanted.is_empty() {
+        let names: Vec<&str> = STEPS.iter().map(|(name, _)| *name).collect();
+        eprintln!("usage: cargo xtask test [{}]...", names.join("|"));
+        return ExitCode::from(2);
+    }
+    for (name, step) in wanted {
+        println!("== {name}");
+        let begun = Instant::now();
+        if let Err(problem) = step(&root) {
+            eprintln!("== {name} failed: {problem}");
+            return ExitCode::FAILURE;
+        }
+        println!("== {name} passed in {} s", begun.elapsed().as_secs());
+    }
+    ExitCode::SUCCESS
+}
+
+fn run(folder: &Path, program: &str, arguments: &[&str]) -> Result<(), String> {
+    let status = Command::new(program)
+        .args(arguments)
+        .current_dir(folder)
+        .status()
+        .map_err(|error| format!("{program} cannot be started: {error}"))?;
+    if status.success() { Ok(()) } else { Err(format!("{program} {} ended with {status}", arguments.join(" "))) }
+}
+
+/// The ingest library must not pull Arrow or a query engine into its users' builds.
+fn lean(root: &Path) -> Result<(), String> {
+    let output = Command::new("cargo")
+        .args(["tree", "--package", "kusto-ingest", "--edges", "normal", "--prefix", "none", "--locked"])
+        .current_dir(root)
+        .output()
+        .map_err(|error| format!("cargo cannot be started: {error}"))?;
+    let tree = String::from_utf8_lossy(&output.stdout);
+    let mut names: Vec<&str> = tree.lines().filter_map(|line| line.split(' ').next()).collect();
+    names.sort_unstable();
+    names.dedup();
+    println!("kusto-ingest depends on {} crates", names.len());
+    let heavy = names.iter().find(|name| {
+        name.starts_with("arrow") || matches!(**name, "parquet" | "rusqlite" | "kusto-engine" | "kusto-decode" | "axum")
+    });
+    match heavy {
+        Some(name) => Err(format!("kusto-ingest must not depend on {name}")),
+        None if names.len() > 170 => Err("kusto-ingest depends on more than 170 crates".to_owned()),
+        None => Ok(()),
+    }
+}
+
+/// The unmodified official Python and Node clients and Azurite against the service.
+/// Their packages are installed under `target/sdk`, pinned by the files in `tests/sdk`.
+fn sdk(root: &Path) -> Result<(), String> {
+    let tests = root.join("tests/sdk");
+    if !tests.exists() {
+        println!("tests/sdk is not there yet");
+        return Ok(());
+    }
+    run(root, "cargo", &["build", "--locked", "--package", "kin"])?;
+    let work = root.join("target/sdk");
+    std::fs::create_dir_all(&work).map_err(|error| error.to_string())?;
+    let python = work.join("venv/bin/python");
+    if !python.exists() {
+        run(&work, "python3", &["-m", "venv", "venv"])?;
+    }
+    let requirements = tests.join("requirements.txt");
+    let text = |path: &Path| path.to_string_lossy().into_owned();
+    run(&work, &text(&python), &["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", &text(&requirements)])?;
+    for name in ["package.json", "package-lock.json"] {
+        std::fs::copy(tests.join(name), work.join(name)).map_err(|error| format!("{name}: {error}"))?;
+    }
+    run(&work, "npm", &["ci", "--silent", "--no-audit", "--no-fund"])?;
+    let kin: PathBuf = root.join("target/debug/kin");
+    let status = Command::new(&python)
+        .args(["-m", "pytest", "-q", "-p", "no:cacheprovider", &text(&tests)])
+        .env("KIN_BIN", &kin)
+        .env("SDK_WORK", &work)
+        .current_dir(&work)
+        .status()
+        .map_err(|error| format!("pytest cannot be started: {error}"))?;
+    if status.success() { Ok(()) } else { Err(format!("pytest ended with {status}")) }
+}

@@ -1,1 +1,20 @@
-//! Being written.
+//! Catalog, extents and query evaluation.
+//!
+//! The catalog is a set of tables in a SQLite database that the caller owns, so that
+//! a commit can be one transaction with whatever else the caller keeps there. Extents
+//! are immutable Parquet files that exist for queries only once the catalog says so.
+
+mod catalog;
+mod commit;
+mod error;
+mod eval;
+mod extent;
+mod query;
+mod scan;
+
+pub use catalog::{Catalog, CreateOutcome, ExtentRecord, MappingRecord, TableId, TableRecord};
+pub use commit::{CatalogCommit, Commit, CommitOutcome, NewExtent, TableCommit};
+pub use error::EngineError;
+pub use extent::{ExtentFile, ExtentWriter};
+pub use query::{QueryLimits, QueryResult, run_plan, run_plan_over};
+pub use scan::{Chunk, ExtentScan};

@@ -1,0 +1,87 @@
+//! Reads the extents of a table as chunks of its current schema, only the columns that
+//! a plan needs.
+
+use crate::{EngineError, ExtentRecord};
+use arrow_array::{ArrayRef, StringArray, new_null_array};
+use kusto_types::{ColumnType, TableSchema, arrow_type};
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Some rows, column by column.
+#[derive(Debug, Clone)]
+pub struct Chunk {
+    /// How many rows.
+    pub rows: usize,
+    /// One array a column, each with that many rows.
+    pub columns: Vec<ArrayRef>,
+}
+
+/// The extents of one table, ready to be read.
+#[derive(Debug, Clone)]
+pub struct ExtentScan {
+    /// The extents folder.
+    pub root: PathBuf,
+    /// The table's columns.
+    pub schema: TableSchema,
+    /// What to read.
+    pub extents: Vec<ExtentRecord>,
+}
+
+/// An array of rows without a value: nulls, or empty texts for string.
+pub(crate) fn absent(column_type: ColumnType, rows: usize) -> ArrayRef {
+    if column_type == ColumnType::String {
+        Arc::new(StringArray::from_iter_values(std::iter::repeat_n("", rows)))
+    } else {
+        new_null_array(&arrow_type(column_type), rows)
+    }
+}
+
+impl ExtentScan {
+    /// Reads the needed columns (by position; the others come absent) and hands each
+    /// chunk on until `sink` says that it has enough.
+    pub(crate) fn read(
+        &self,
+        needed: &[bool],
+        sink: &mut dyn FnMut(Chunk) -> Result<bool, EngineError>,
+    ) -> Result<(), EngineError> {
+        for extent in &self.extents {
+            let file = File::open(self.root.join(&extent.path))
+                .map_err(|error| EngineError::Extent(format!("{}: {error}", extent.path)))?;
+            let builder = ParquetRecordBatchReaderBuilder::try_new(file)?;
+            let stored = builder.schema().clone();
+            let leaves: Vec<usize> = self
+                .schema
+                .columns()
+                .iter()
+                .zip(needed)
+                .filter(|(_, needed)| **needed)
+                .filter_map(|(column, _)| stored.index_of(column.name.as_str()).ok())
+                .collect();
+            // Every stored column is flat, so that a column's position is its leaf's.
+            let mask = ProjectionMask::leaves(builder.parquet_schema(), leaves);
+            let reader = builder.with_projection(mask).with_batch_size(16_384).build()?;
+            for batch in reader {
+                let batch = batch?;
+                let rows = batch.num_rows();
+                let columns = self
+                    .schema
+                    .columns()
+                    .iter()
+                    .map(|column| {
+                        batch
+                            .column_by_name(column.name.as_str())
+                            .cloned()
+                            .unwrap_or_else(|| absent(column.column_type, rows))
+                    })
+                    .collect();
+                if !sink(Chunk { rows, columns })? {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+}
