@@ -1,1 +1,20 @@
-//! Being written.
+//! The local ingestion service: in one process what a Kusto cluster and its
+//! data-management service do with ingested data. One port serves the engine, data
+//! management and Azure-Storage-compatible blob, queue and table endpoints; one SQLite
+//! database is the transactional truth; extents are Parquet files.
+
+mod command;
+mod config;
+mod error;
+mod http;
+mod ingest;
+mod query;
+mod run;
+mod sas;
+mod state;
+mod store;
+mod token;
+
+pub use config::ServiceConfig;
+pub use error::ServiceError;
+pub use run::{RunningService, start};

@@ -1,0 +1,380 @@
+//! The `.show` and `.get` commands.
+
+use super::Context;
+use crate::ServiceError;
+use crate::state::{ACCOUNT, CONTAINERS, QUEUES, State};
+use crate::store::reports::{FAILURE_QUEUE, STATUS_TABLE, SUCCESS_QUEUE};
+use kusto_engine::{Catalog, ExtentRecord, MappingRecord, TableRecord};
+use kusto_kql::{Command, SchemaShape};
+use kusto_types::{ColumnType as T, DatabaseName, DateTime};
+use kusto_wire::{IngestionResources, ResultTable, SecretUrl};
+use rusqlite::Connection;
+use serde_json::{Map, Value, json};
+
+fn table<'a>(columns: impl IntoIterator<Item = (&'a str, T)>) -> ResultTable {
+    ResultTable::new("Table_0", columns)
+}
+
+/// `.create table`'s result: the schema of each table.
+pub(super) fn schema_rows(tables: &[TableRecord]) -> ResultTable {
+    let mut result =
+        table([("TableName", T::String), ("Schema", T::String), ("DatabaseName", T::String), ("Folder", T::String), ("DocString", T::String)]);
+    for record in tables {
+        let schema = record.schema.to_kusto_json(&record.name).to_string();
+        result = result.with_row(vec![
+            record.name.as_str().into(),
+            schema.into(),
+            record.database.as_str().into(),
+            record.folder.as_str().into(),
+            record.docstring.as_str().into(),
+        ]);
+    }
+    result
+}
+
+pub(super) fn table_rows(tables: &[TableRecord]) -> ResultTable {
+    let mut result = table([("TableName", T::String), ("DatabaseName", T::String), ("Folder", T::String), ("DocString", T::String)]);
+    for record in tables {
+        result = result.with_row(vec![
+            record.name.as_str().into(),
+            record.database.as_str().into(),
+            record.folder.as_str().into(),
+            record.docstring.as_str().into(),
+        ]);
+    }
+    result
+}
+
+pub(super) fn mapping_rows(database: &DatabaseName, mappings: &[MappingRecord]) -> ResultTable {
+    let mut result = table([
+        ("Name", T::String),
+        ("Kind", T::String),
+        ("Mapping", T::String),
+        ("LastUpdatedOn", T::DateTime),
+        ("Database", T::String),
+        ("Table", T::String),
+    ]);
+    for mapping in mappings {
+        result = result.with_row(vec![
+            mapping.name.as_str().into(),
+            mapping.kind.wire_name().into(),
+            mapping.json.as_str().into(),
+            mapping.updated.as_str().into(),
+            database.as_str().into(),
+            mapping.table.as_str().into(),
+        ]);
+    }
+    result
+}
+
+/// What the service hands out for queued ingestion, in URLs that the caller can reach.
+fn resources(state: &State, base_url: &str) -> IngestionResources {
+    let url = |kind: &str, name: &str, permissions: &str| {
+        SecretUrl::new(format!("{base_url}/{ACCOUNT}/{name}?{}", state.signer.grant(&format!("{kind}/{name}"), permissions)))
+    };
+    // The table is root-style: some clients take the first path segment for its name.
+    let status = format!("{base_url}/{STATUS_TABLE}?{}", state.signer.grant(&format!("table/{STATUS_TABLE}"), "raud"));
+    IngestionResources {
+        containers: CONTAINERS.iter().map(|name| url("blob", name, "racwd")).collect(),
+        queues: QUEUES.iter().map(|name| url("queue", name, "a")).collect(),
+        success_queues: vec![url("queue", SUCCESS_QUEUE, "rp")],
+        failure_queues: vec![url("queue", FAILURE_QUEUE, "rp")],
+        status_tables: vec![SecretUrl::new(status)],
+    }
+}
+
+pub(super) fn show(state: &State, connection: &Connection, context: &Context<'_>, command: Command) -> Result<ResultTable, ServiceError> {
+    let catalog = Catalog(connection);
+    let database = || crate::query::database_of(connection, context.database);
+    Ok(match command {
+        Command::IngestionResources => resources(state, context.base_url).encode(),
+        Command::IdentityToken => {
+            table([("AuthorizationContext", T::String)]).with_row(vec![crate::token::issue(&state.signer).into()])
+        }
+        Command::ShowVersion => table([
+            ("BuildVersion", T::String),
+            ("BuildTime", T::DateTime),
+            ("ServiceType", T::String),
+            ("ProductVersion", T::String),
+            ("ServiceOffering", T::String),
+        ])
+        .with_row(vec![
+            env!("CARGO_PKG_VERSION").into(),
+            Value::Null,
+            "Engine".into(),
+            concat!("kusto-local ", env!("CARGO_PKG_VERSION")).into(),
+            r#"{"Type":"Local"}"#.into(),
+        ]),
+        Command::ShowCluster => table([
+            ("NodeId", T::String),
+            ("Address", T::String),
+            ("Name", T::String),
+            ("StartTime", T::DateTime),
+            ("IsAdmin", T::Bool),
+            ("ProcessorCount", T::Int),
+            ("ProductVersion", T::String),
+        ])
+        .with_row(vec![
+            "local".into(),
+            context.base_url.into(),
+            "KustoLocal".into(),
+            Value::Null,
+            true.into(),
+            std::thread::available_parallelism().map_or(1, std::num::NonZero::get).into(),
+            env!("CARGO_PKG_VERSION").into(),
+        ]),
+        Command::ShowDatabases => {
+            let mut result = table([
+                ("DatabaseName", T::String),
+                ("PersistentStorage", T::String),
+                ("Version", T::String),
+                ("IsCurrent", T::Bool),
+                ("DatabaseAccessMode", T::String),
+                ("PrettyName", T::String),
+                ("DatabaseId", T::Guid),
+                ("InTransitionTo", T::String),
+                ("SuspensionState", T::String),
+            ]);
+            let current = database().ok();
+            for name in catalog.databases()? {
+                let is_current = Some(&name) == current.as_ref();
+                result = result.with_row(vec![
+                    name.as_str().into(),
+                    "".into(),
+                    "v1.0".into(),
+                    is_current.into(),
+                    "ReadWrite".into(),
+                    "".into(),
+                    "00000000-0000-0000-0000-000000000000".into(),
+                    "".into(),
+                    "".into(),
+                ]);
+            }
+            result
+        }
+        Command::ShowTables { names, details } => {
+            let database = database()?;
+            let tables = if names.is_empty() {
+                catalog.tables(&database)?
+            } else {
+                names.iter().map(|name| catalog.table(&database, name)).collect::<Result<Vec<_>, _>>()?
+            };
+            if details { details_of(&catalog, &tables)? } else { table_rows(&tables) }
+        }
+        Command::ShowTable { name, shape } => {
+            let record = catalog.table(&database()?, &name)?;
+            match shape {
+                SchemaShape::Json => schema_rows(&[record]),
+                SchemaShape::Csl => {
+                    let mut result = schema_rows(std::slice::from_ref(&record));
+                    result.rows[0][1] = record.schema.csl().into();
+                    result
+                }
+                SchemaShape::Columns => {
+                    let mut result =
+                        table([("AttributeName", T::String), ("AttributeType", T::String), ("ExtentSize", T::Long), ("CslType", T::String)]);
+                    for column in record.schema.columns() {
+                        result = result.with_row(vec![
+                            column.name.as_str().into(),
+                            column.column_type.clr_name().into(),
+                            0.into(),
+                            column.column_type.kql_name().into(),
+                        ]);
+                    }
+                    result
+                }
+            }
+        }
+        Command::ShowDatabaseSchema { shape } => database_schema(&catalog, &database()?, shape)?,
+        Command::ShowMappings { table: name, kind, name: mapping } => {
+            let database = database()?;
+            let tables = match &name {
+                Some(name) => vec![catalog.table(&database, name)?],
+                None => catalog.tables(&database)?,
+            };
+            let mut found = Vec::new();
+            for record in &tables {
+                found.extend(catalog.mappings(record)?);
+            }
+            found.retain(|record| {
+                kind.is_none_or(|kind| record.kind == kind) && mapping.as_ref().is_none_or(|name| record.name.as_str() == name)
+            });
+            if let Some(name) = mapping.filter(|_| found.is_empty()) {
+                return Err(kusto_engine::EngineError::NotFound { kind: "mapping", name }.into());
+            }
+            mapping_rows(&database, &found)
+        }
+        Command::ShowIngestionFailures { operation } => failures(connection, operation.as_deref())?,
+        Command::ShowIngestionSources => sources(connection)?,
+        other => return Err(ServiceError::BadRequest(format!("the command {other:?} cannot be shown"))),
+    })
+}
+
+fn details_of(catalog: &Catalog<'_>, tables: &[TableRecord]) -> Result<ResultTable, ServiceError> {
+    let mut result = table([
+        ("TableName", T::String),
+        ("DatabaseName", T::String),
+        ("Folder", T::String),
+        ("DocString", T::String),
+        ("TotalExtents", T::Long),
+        ("TotalExtentSize", T::Real),
+        ("TotalOriginalSize", T::Real),
+        ("TotalRowCount", T::Long),
+    ]);
+    for record in tables {
+        let extents = catalog.extents(record.id)?;
+        let sum = |value: fn(&ExtentRecord) -> u64| extents.iter().map(value).sum::<u64>();
+        result = result.with_row(vec![
+            record.name.as_str().into(),
+            record.database.as_str().into(),
+            record.folder.as_str().into(),
+            record.docstring.as_str().into(),
+            extents.len().into(),
+            (sum(|extent| extent.size) as f64).into(),
+            (sum(|extent| extent.original_size) as f64).into(),
+            sum(|extent| extent.rows).into(),
+        ]);
+    }
+    Ok(result)
+}
+
+fn database_schema(catalog: &Catalog<'_>, database: &DatabaseName, shape: SchemaShape) -> Result<ResultTable, ServiceError> {
+    let tables = catalog.tables(database)?;
+    if shape == SchemaShape::Columns {
+        let mut result = table([
+            ("DatabaseName", T::String),
+            ("TableName", T::String),
+            ("ColumnName", T::String),
+            ("ColumnType", T::String),
+            ("IsDefaultTable", T::Bool),
+            ("IsDefaultColumn", T::Bool),
+            ("PrettyName", T::String),
+            ("Version", T::String),
+            ("Folder", T::String),
+            ("DocString", T::String),
+        ]);
+        for record in &tables {
+            for column in record.schema.columns() {
+                result = result.with_row(vec![
+                    database.as_str().into(),
+                    record.name.as_str().into(),
+                    column.name.as_str().into(),
+                    column.column_type.clr_name().into(),
+                    false.into(),
+                    false.into(),
+                    "".into(),
+                    "v1.0".into(),
+                    record.folder.as_str().into(),
+                    record.docstring.as_str().into(),
+                ]);
+            }
+        }
+        return Ok(result);
+    }
+    let members: Map<String, Value> = tables
+        .iter()
+        .map(|record| {
+            let mut schema = record.schema.to_kusto_json(&record.name);
+            schema["Folder"] = record.folder.as_str().into();
+            schema["DocString"] = record.docstring.as_str().into();
+            (record.name.to_string(), schema)
+        })
+        .collect();
+    let schema = json!({"Databases": {database.as_str(): {
+        "Name": database, "Tables": members, "ExternalTables": {}, "MaterializedViews": {}, "Functions": {},
+        "MajorVersion": 1, "MinorVersion": 0,
+    }}});
+    Ok(table([("DatabaseSchema", T::String)]).with_row(vec![schema.to_string().into()]))
+}
+
+fn instant(ticks: Option<i64>) -> Value {
+    ticks.and_then(DateTime::from_ticks).map_or(Value::Null, |at| at.to_string().into())
+}
+
+fn failures(connection: &Connection, operation: Option<&str>) -> Result<ResultTable, ServiceError> {
+    let mut result = table([
+        ("OperationId", T::Guid),
+        ("Database", T::String),
+        ("Table", T::String),
+        ("FailedOn", T::DateTime),
+        ("IngestionSourcePath", T::String),
+        ("Details", T::String),
+        ("FailureKind", T::String),
+        ("RootActivityId", T::Guid),
+        ("OperationKind", T::String),
+        ("OriginatesFromUpdatePolicy", T::Bool),
+        ("ErrorCode", T::String),
+        ("Principal", T::String),
+        ("ShouldRetry", T::Bool),
+        ("User", T::String),
+        ("IngestionProperties", T::String),
+        ("IngestionSourceId", T::String),
+    ]);
+    let mut statement = connection.prepare_cached(
+        "SELECT operation_id, database, table_name, failed, path, details, kind, activity_id, operation, code, retry, source_id
+         FROM failures WHERE ?1 IS NULL OR operation_id = ?1 ORDER BY id DESC LIMIT 10000",
+    )?;
+    let rows = statement.query_map([operation], |row| {
+        let text = |index: usize| row.get::<_, String>(index).map(Value::from);
+        Ok(vec![
+            text(0)?,
+            text(1)?,
+            text(2)?,
+            instant(row.get(3)?),
+            text(4)?,
+            text(5)?,
+            text(6)?,
+            text(7)?,
+            text(8)?,
+            false.into(),
+            text(9)?,
+            "".into(),
+            row.get::<_, bool>(10)?.into(),
+            "".into(),
+            "".into(),
+            text(11)?,
+        ])
+    })?;
+    for row in rows {
+        result = result.with_row(row?);
+    }
+    Ok(result)
+}
+
+fn sources(connection: &Connection) -> Result<ResultTable, ServiceError> {
+    let mut result = table([
+        ("IngestionSourceId", T::String),
+        ("Database", T::String),
+        ("Table", T::String),
+        ("State", T::String),
+        ("ReceivedOn", T::DateTime),
+        ("FinishedOn", T::DateTime),
+        ("RowCount", T::Long),
+        ("ErrorCode", T::String),
+        ("Details", T::String),
+        ("IngestionSourcePath", T::String),
+    ]);
+    let mut statement = connection.prepare_cached(
+        "SELECT source_id, database, table_name, state, received, finished, rows, code, details, path
+         FROM sources ORDER BY id DESC LIMIT 10000",
+    )?;
+    let rows = statement.query_map([], |row| {
+        let text = |index: usize| row.get::<_, Option<String>>(index).map(|text| Value::from(text.unwrap_or_default()));
+        Ok(vec![
+            text(0)?,
+            text(1)?,
+            text(2)?,
+            text(3)?,
+            instant(row.get(4)?),
+            instant(row.get(5)?),
+            row.get::<_, i64>(6)?.into(),
+            text(7)?,
+            text(8)?,
+            text(9)?,
+        ])
+    })?;
+    for row in rows {
+        result = result.with_row(row?);
+    }
+    Ok(result)
+}

@@ -1,0 +1,25 @@
+//! What a service is started with.
+
+use kusto_batch::BatchingPolicy;
+use std::path::PathBuf;
+
+/// How to run a service.
+#[derive(Debug, Clone)]
+pub struct ServiceConfig {
+    /// The folder of the database, the blobs and the extents. Made when missing; one
+    /// service at a time.
+    pub data_dir: PathBuf,
+    /// The batching policy of tables and databases that have none. [`BatchingPolicy::LAPTOP`]
+    /// seals after a second, [`BatchingPolicy::KUSTO`] behaves as a cluster does.
+    pub default_batching: BatchingPolicy,
+    /// Where to crash on purpose: the name of a step in `ingest/failpoint.rs`. For the
+    /// crash tests; `None` in every other use.
+    pub crash_at: Option<String>,
+}
+
+impl ServiceConfig {
+    /// A service on a folder, with defaults fit for one machine.
+    pub fn new(data_dir: impl Into<PathBuf>) -> Self {
+        Self { data_dir: data_dir.into(), default_batching: BatchingPolicy::LAPTOP, crash_at: None }
+    }
+}

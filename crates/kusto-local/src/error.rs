@@ -1,0 +1,99 @@
+//! Faults of the service, and what each becomes on the wire.
+
+use kusto_engine::EngineError;
+use kusto_kql::{ErrorKind, KqlError};
+use kusto_wire::OneApiError;
+
+/// A fault of a request or of the service itself.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// The engine refused or failed.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The database failed.
+    #[error("the service's database failed")]
+    Database(#[from] rusqlite::Error),
+    /// A file operation failed.
+    #[error("file operation failed on {path}")]
+    File {
+        /// The file or folder.
+        path: String,
+        /// The system's words.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The data folder is in use.
+    #[error("the data folder {0} is in use by another service; stop it, or use --cluster with its URL")]
+    InUse(String),
+    /// The request is malformed.
+    #[error("{0}")]
+    BadRequest(String),
+    /// Data of an ingestion command is wrong.
+    #[error("{message}")]
+    BadData {
+        /// Kusto's error code.
+        code: String,
+        /// What is wrong.
+        message: String,
+    },
+    /// A task of the service ended in a panic.
+    #[error("an internal task failed")]
+    Task(#[from] tokio::task::JoinError),
+}
+
+impl From<KqlError> for ServiceError {
+    fn from(error: KqlError) -> Self {
+        Self::Engine(EngineError::Query(error))
+    }
+}
+
+impl ServiceError {
+    /// A file fault with its place.
+    pub(crate) fn file(path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.display().to_string();
+        move |source| Self::File { path, source }
+    }
+
+    /// Status and body for the Kusto endpoints.
+    pub(crate) fn response(&self, activity_id: &str) -> (u16, OneApiError) {
+        let build = |status, code, exception, permanent| {
+            (status, OneApiError::new(code, exception, &self.to_string(), permanent, activity_id))
+        };
+        match self {
+            Self::Engine(EngineError::Query(error)) => match error.kind {
+                ErrorKind::Syntax => {
+                    let text = format!("Syntax error: {error}");
+                    let body = OneApiError::new("General_BadRequest", "Kusto.Data.Exceptions.SyntaxException", &text, true, activity_id);
+                    (400, body.with_inner("SYN0002"))
+                }
+                ErrorKind::Semantic => {
+                    let text = format!("Semantic error: {error}");
+                    let body = OneApiError::new("General_BadRequest", "Kusto.Data.Exceptions.SemanticException", &text, true, activity_id);
+                    (400, body.with_inner("SEM0100"))
+                }
+                ErrorKind::UnknownEntity => {
+                    build(400, "BadRequest_EntityNotFound", "Kusto.Data.Exceptions.EntityNotFoundException", true)
+                }
+            },
+            Self::Engine(EngineError::NotFound { .. }) => {
+                build(400, "BadRequest_EntityNotFound", "Kusto.Data.Exceptions.EntityNotFoundException", true)
+            }
+            Self::Engine(EngineError::Exists { .. }) => {
+                build(400, "BadRequest_EntityNameAlreadyExists", "Kusto.DataNode.Exceptions.EntityNameAlreadyExistsException", true)
+            }
+            Self::Engine(EngineError::Schema(_)) => {
+                build(400, "BadRequest_InvalidSchema", "Kusto.Data.Exceptions.KustoBadRequestException", true)
+            }
+            Self::Engine(EngineError::ResultTooLarge { .. } | EngineError::Evaluation(_)) => {
+                build(400, "LimitsExceeded", "Kusto.Data.Exceptions.KustoServicePartialQueryFailureLimitsExceededException", true)
+            }
+            Self::BadRequest(_) => build(400, "General_BadRequest", "Kusto.Data.Exceptions.KustoBadRequestException", true),
+            Self::BadData { code, .. } => build(400, code, "Kusto.Data.Exceptions.KustoBadRequestException", true),
+            Self::Engine(EngineError::Database(_) | EngineError::Extent(_) | EngineError::Io(_) | EngineError::Corrupt(_))
+            | Self::Database(_)
+            | Self::File { .. }
+            | Self::InUse(_)
+            | Self::Task(_) => build(500, "General_InternalServerError", "Kusto.Data.Exceptions.KustoServiceException", false),
+        }
+    }
+}

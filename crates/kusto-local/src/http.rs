@@ -1,0 +1,142 @@
+//! The HTTP face: one router for the Kusto endpoints and the storage endpoints.
+
+mod blob;
+mod kusto;
+mod queue;
+mod table;
+
+use crate::state::{ACCOUNT, State};
+use crate::store::reports::STATUS_TABLE;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::Response;
+use http::{HeaderMap, Method, StatusCode};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Undoes percent-encoding; bytes that are no UTF-8 are replaced.
+pub(crate) fn percent_decode(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let hex = bytes.get(at + 1..at + 3).and_then(|hex| std::str::from_utf8(hex).ok()).and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        match (bytes[at], hex) {
+            (b'%', Some(byte)) => {
+                decoded.push(byte);
+                at += 3;
+            }
+            (byte, _) => {
+                decoded.push(byte);
+                at += 1;
+            }
+        }
+    }
+    String::from_utf8_lossy(&decoded).into_owned()
+}
+
+/// A request, taken apart once.
+pub(crate) struct Call {
+    pub(crate) method: Method,
+    pub(crate) path: String,
+    pub(crate) query: HashMap<String, String>,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Body,
+}
+
+impl Call {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// The whole body as text, at most so many bytes.
+    pub(crate) async fn text(self, limit: usize) -> Result<String, StatusCode> {
+        let bytes = axum::body::to_bytes(self.body, limit).await.map_err(|_| StatusCode::PAYLOAD_TOO_LARGE)?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+}
+
+/// The answer to every request.
+pub(crate) async fn serve(state: Arc<State>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    // Absolute-form targets (`PUT https://host/path`) have the same path.
+    let path = parts.uri.path().to_owned();
+    let query = url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
+    let call = Call { method: parts.method, path, query, headers: parts.headers, body };
+    let segments: Vec<String> = call.path.split('/').skip(1).map(str::to_owned).collect();
+    let names: Vec<&str> = segments.iter().map(String::as_str).collect();
+    // Some clients only leave a URL alone when it has `ingest-` in it, so one leading
+    // segment before the API path is taken as an instance name.
+    let api = match names.as_slice() {
+        [_, rest @ ..] if matches!(rest, ["v1" | "v2", "rest", ..]) => rest,
+        all => all,
+    };
+    match api {
+        ["healthz" | "readyz"] => text(StatusCode::OK, "text/plain", "ready\n".to_owned()),
+        ["v1", "rest", "auth", "metadata"] => kusto::auth_metadata(),
+        ["v1", "rest", "mgmt"] if call.method == Method::POST => kusto::management(&state, call).await,
+        [version @ ("v1" | "v2"), "rest", "query"] if call.method == Method::POST => {
+            let version = if *version == "v1" { kusto::ResultFormat::V1 } else { kusto::ResultFormat::V2 };
+            kusto::query(&state, call, version).await
+        }
+        [account, queue, "messages", rest @ ..] if *account == ACCOUNT && rest.len() <= 1 => {
+            let id = rest.first().map(|id| percent_decode(id));
+            queue::serve(&state, call, queue, id).await
+        }
+        [account, container] if *account == ACCOUNT => {
+            blob::container(&state, &call, container)
+        }
+        [account, container, rest @ ..] if *account == ACCOUNT => {
+            let name = percent_decode(&rest.join("/"));
+            blob::serve(&state, call, container, &name).await
+        }
+        [first] if percent_decode(first).contains(STATUS_TABLE) => {
+            let target = percent_decode(first);
+            table::serve(&state, call, &target).await
+        }
+        [""] => text(
+            StatusCode::OK,
+            "text/plain",
+            "kusto-local: use this URL as the cluster URL of a Kusto client; /readyz tells when it is ready\n".to_owned(),
+        ),
+        _ => kusto::not_found(&call),
+    }
+}
+
+pub(crate) fn text(status: StatusCode, content_type: &'static str, body: String) -> Response {
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static(content_type));
+    response
+}
+
+/// Sets a header whose value the service made itself.
+pub(crate) fn set(response: &mut Response, name: &'static str, value: &str) {
+    if let Ok(value) = http::HeaderValue::from_str(value) {
+        response.headers_mut().insert(name, value);
+    }
+}
+
+/// The headers that every storage answer has.
+pub(crate) fn storage_headers(response: &mut Response) {
+    set(response, "x-ms-request-id", &uuid::Uuid::new_v4().to_string());
+    set(response, "x-ms-version", crate::sas::VERSION);
+    set(response, "date", &http_date(kusto_types::DateTime::now().ticks()));
+}
+
+/// The error answer of the blob and queue services.
+pub(crate) fn storage_error(status: u16, code: &'static str, message: &str) -> Response {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = text(status, "application/xml", kusto_wire::storage::encode_error(code, message));
+    set(&mut response, "x-ms-error-code", code);
+    storage_headers(&mut response);
+    response
+}
+
+/// RFC 1123 text of an instant.
+pub(crate) fn http_date(ticks: i64) -> String {
+    let instant = kusto_types::DateTime::from_ticks(ticks).unwrap_or_else(kusto_types::DateTime::now);
+    chrono::DateTime::from_timestamp(instant.unix_seconds(), 0)
+        .map(|at| at.format("%a, %d %b %Y %H:%M:%S GMT").to_string())
+        .unwrap_or_default()
+}

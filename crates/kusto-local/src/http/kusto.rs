@@ -1,0 +1,141 @@
+//! Management, queries and the auth metadata.
+
+use super::{Call, set, text};
+use crate::ServiceError;
+use crate::command::{self, Context};
+use crate::state::State;
+use axum::response::Response;
+use http::StatusCode;
+use kusto_wire::{DataSetV1, DataSetV2, OneApiError, Request};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// Most bytes of a request body: an inline ingestion may be large.
+const MAX_BODY: usize = 128 * 1024 * 1024;
+
+/// Which result format an endpoint gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ResultFormat {
+    V1,
+    V2,
+}
+
+/// The ids of one request.
+struct Ids {
+    client: String,
+    activity: String,
+}
+
+impl Ids {
+    fn of(call: &Call) -> Self {
+        let activity = uuid::Uuid::new_v4().to_string();
+        let client = call.header("x-ms-client-request-id").map_or_else(|| format!("unspecified;{activity}"), str::to_owned);
+        Self { client, activity }
+    }
+
+    fn stamp(&self, mut response: Response) -> Response {
+        set(&mut response, "x-ms-client-request-id", &self.client);
+        set(&mut response, "x-ms-activity-id", &self.activity);
+        response
+    }
+
+    fn answer(&self, body: &Value) -> Response {
+        self.stamp(text(StatusCode::OK, "application/json; charset=utf-8", body.to_string()))
+    }
+
+    fn fail(&self, error: &ServiceError) -> Response {
+        let (status, body) = error.response(&self.activity);
+        if status >= 500 {
+            tracing::error!(activity = self.activity, error = error as &dyn std::error::Error, "a request failed");
+        }
+        self.error(status, &body)
+    }
+
+    fn error(&self, status: u16, body: &OneApiError) -> Response {
+        let body = body.clone().with_client_request_id(&self.client);
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        self.stamp(text(status, "application/json", serde_json::to_string(&body).unwrap_or_default()))
+    }
+}
+
+/// No authentication: clients fall back to sending no token.
+pub(crate) fn auth_metadata() -> Response {
+    text(StatusCode::OK, "application/json", json!({ "AzureAD": null }).to_string())
+}
+
+pub(crate) fn not_found(call: &Call) -> Response {
+    let ids = Ids::of(call);
+    let detail = format!("{} {} is no endpoint of this service", call.method, call.path);
+    ids.error(404, &OneApiError::new("NotFound", "Kusto.Data.Exceptions.KustoBadRequestException", &detail, true, &ids.activity))
+}
+
+/// Scheme, host and port as the caller wrote them.
+fn base_url(call: &Call) -> String {
+    let scheme = call.header("x-forwarded-proto").unwrap_or("http");
+    format!("{scheme}://{}", call.header("host").unwrap_or("localhost"))
+}
+
+async fn read(call: Call) -> Result<Request, ServiceError> {
+    let body = call
+        .text(MAX_BODY)
+        .await
+        .map_err(|_| ServiceError::BadRequest(format!("the request body is over {MAX_BODY} bytes or broke off")))?;
+    serde_json::from_str(&body).map_err(|error| ServiceError::BadRequest(format!("the request body is not {{db, csl, properties}}: {error}")))
+}
+
+pub(crate) async fn management(state: &Arc<State>, call: Call) -> Response {
+    let ids = Ids::of(&call);
+    let base = base_url(&call);
+    let request = match read(call).await {
+        Ok(request) => request,
+        Err(error) => return ids.fail(&error),
+    };
+    let state = state.clone();
+    let answer = tokio::task::spawn_blocking(move || -> Result<Value, ServiceError> {
+        let trimmed = request.csl.trim_start();
+        if trimmed.starts_with('.') {
+            let context = Context { database: request.db.as_deref(), base_url: &base };
+            let (table, piped) = command::run(&state, trimmed, &context)?;
+            let set = DataSetV1::single(table);
+            return Ok(if piped { set.encode_with_contents() } else { set.encode() });
+        }
+        let properties = request.properties().map_err(|error| ServiceError::BadRequest(format!("properties: {error}")))?;
+        let results = crate::query::run(&state.store, request.db.as_deref(), &request.csl, &properties)?;
+        Ok(DataSetV1 { tables: results.iter().map(crate::query::to_table).collect() }.encode_with_contents())
+    })
+    .await;
+    match answer.map_err(ServiceError::from).and_then(|answer| answer) {
+        Ok(body) => ids.answer(&body),
+        Err(error) => ids.fail(&error),
+    }
+}
+
+pub(crate) async fn query(state: &Arc<State>, call: Call, format: ResultFormat) -> Response {
+    let ids = Ids::of(&call);
+    let base = base_url(&call);
+    let request = match read(call).await {
+        Ok(request) => request,
+        Err(error) => return ids.fail(&error),
+    };
+    let state = state.clone();
+    let (client, activity) = (ids.client.clone(), ids.activity.clone());
+    let answer = tokio::task::spawn_blocking(move || -> Result<Value, ServiceError> {
+        let tables = if request.csl.trim_start().starts_with('.') {
+            let context = Context { database: request.db.as_deref(), base_url: &base };
+            vec![command::run(&state, request.csl.trim_start(), &context)?.0]
+        } else {
+            let properties = request.properties().map_err(|error| ServiceError::BadRequest(format!("properties: {error}")))?;
+            let results = crate::query::run(&state.store, request.db.as_deref(), &request.csl, &properties)?;
+            results.iter().map(crate::query::to_table).collect()
+        };
+        Ok(match format {
+            ResultFormat::V1 => DataSetV1 { tables }.encode_with_contents(),
+            ResultFormat::V2 => DataSetV2 { tables }.encode(&client, &activity),
+        })
+    })
+    .await;
+    match answer.map_err(ServiceError::from).and_then(|answer| answer) {
+        Ok(body) => ids.answer(&body),
+        Err(error) => ids.fail(&error),
+    }
+}

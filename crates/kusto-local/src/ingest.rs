@@ -1,0 +1,10 @@
+//! The data-management part: takes messages off the queue, batches them, loads the
+//! batches, reports the outcomes, cleans up.
+
+pub(crate) mod accept;
+pub(crate) mod failpoint;
+pub(crate) mod fetch;
+pub(crate) mod janitor;
+pub(crate) mod load;
+pub(crate) mod stage;
+pub(crate) mod work;

@@ -1,0 +1,207 @@
+//! The queue consumer: dequeue, check, record and assign to a batch are one
+//! transaction, so that a crash leaves a message either queued or in a batch.
+
+use super::failpoint::reach;
+use super::work::WorkSource;
+use crate::ServiceError;
+use crate::state::State;
+use crate::store::batches::{self, BatchKey};
+use crate::store::reports::{self, Outcome};
+use crate::token;
+use kusto_batch::{Batcher, Incoming};
+use kusto_engine::Catalog;
+use kusto_types::{ByteSize, Compression, DataFormat, DateTime, IngestionMapping};
+use kusto_wire::IngestionMessage;
+use rusqlite::Connection;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// Most messages taken in one transaction.
+const MESSAGES: u32 = 64;
+
+/// Runs until cancelled; then seals nothing: open batches are in the store.
+pub(crate) async fn run(state: Arc<State>, source: Box<dyn WorkSource>, stop: CancellationToken) {
+    let source: Arc<dyn WorkSource> = Arc::from(source);
+    let mut batcher: Option<Batcher<BatchKey, i64>> = None;
+    loop {
+        let current = batcher.take();
+        let (worker, work_source) = (state.clone(), source.clone());
+        let turn = tokio::task::spawn_blocking(move || turn(&worker, work_source.as_ref(), current)).await;
+        let pause = match turn {
+            Ok(Ok(done)) => {
+                let pause = if done.more { Duration::ZERO } else { done.until_next.unwrap_or(Duration::from_secs(3600)) };
+                batcher = Some(done.batcher);
+                pause
+            }
+            Ok(Err(error)) => {
+                // The batcher is rebuilt from the store, which the failed turn left as it was.
+                tracing::error!(error = &error as &dyn std::error::Error, "taking messages failed; trying again");
+                Duration::from_secs(1)
+            }
+            Err(error) => {
+                tracing::error!(%error, "taking messages panicked; trying again");
+                Duration::from_secs(1)
+            }
+        };
+        tokio::select! {
+            // Cancel-safe: none of the arms holds state across turns.
+            () = stop.cancelled() => return,
+            () = state.arrivals.notified() => {}
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}
+
+struct Turn {
+    batcher: Batcher<BatchKey, i64>,
+    more: bool,
+    until_next: Option<Duration>,
+}
+
+fn turn(state: &State, source: &dyn WorkSource, batcher: Option<Batcher<BatchKey, i64>>) -> Result<Turn, ServiceError> {
+    let flushes = std::mem::take(&mut *state.flushes.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+    let (turn, sealed, accepted) = state.store.transact(|transaction| {
+        let mut batcher = match batcher {
+            Some(batcher) => batcher,
+            None => {
+                let mut batcher = Batcher::default();
+                for (key, open) in batches::open_batches(transaction)? {
+                    batcher.restore(key, open);
+                }
+                batcher
+            }
+        };
+        let mut sealed = false;
+        let deliveries = source.ready(transaction, MESSAGES)?;
+        for delivery in &deliveries {
+            sealed |= accept(state, transaction, &mut batcher, &delivery.text)?;
+            source.settle(transaction, delivery)?;
+        }
+        let policy = |key: &BatchKey| {
+            let (database, table) = key.target();
+            state.batching(transaction, &database, &table).unwrap_or(state.config.default_batching)
+        };
+        let mut due = batcher.tick(DateTime::now(), policy);
+        due.extend(batcher.flush(|key| flushes.contains(&key.target())));
+        batches::apply(transaction, &BatchKey(String::new()), None, &due)?;
+        sealed |= !due.is_empty();
+        let until_next = batcher.until_next(DateTime::now(), policy);
+        let more = deliveries.len() as u32 >= MESSAGES;
+        Ok::<_, ServiceError>((Turn { batcher, more, until_next }, sealed, !deliveries.is_empty()))
+    })?;
+    if accepted {
+        reach(state.config.crash_at.as_deref(), "source-accepted");
+        state.outcomes.notify_one();
+    }
+    if sealed {
+        reach(state.config.crash_at.as_deref(), "batch-sealed");
+        state.sealed.notify_one();
+    }
+    Ok(turn)
+}
+
+/// Takes one message; whether a batch was sealed by it.
+fn accept(state: &State, transaction: &Connection, batcher: &mut Batcher<BatchKey, i64>, text: &str) -> Result<bool, ServiceError> {
+    let message = match IngestionMessage::decode(text) {
+        Ok(message) => message,
+        Err(error) => {
+            reports::poison(transaction, text, &error.to_string())?;
+            return Ok(false);
+        }
+    };
+    let Some(id) = batches::add_source(transaction, &message)? else {
+        tracing::info!(source = %message.id, "the same source was posted before; the message is dropped");
+        return Ok(false);
+    };
+    if let Some(outcome) = refuse(state, transaction, &message)? {
+        reports::record(transaction, id, &message, &uuid::Uuid::new_v4().to_string(), &outcome)?;
+        return Ok(false);
+    }
+    let key = BatchKey::of(&message);
+    let (database, table) = key.target();
+    let policy = state.batching(transaction, &database, &table)?;
+    let additional = &message.additional;
+    let incoming = Incoming {
+        raw_size: estimated_size(transaction, &message)?,
+        flush: message.flush_immediately,
+        alone: !additional.ingest_if_not_exists.is_empty() || additional.tags.iter().any(|tag| tag.starts_with("ingest-by:")),
+    };
+    let next = batches::next_batch_id(transaction)?;
+    let actions = batcher.add(&key, incoming, &policy, DateTime::now(), || next);
+    batches::apply(transaction, &key, Some((id, incoming.raw_size)), &actions)?;
+    Ok(actions.iter().any(|action| matches!(action, kusto_batch::Action::Seal(..))))
+}
+
+/// Uncompressed bytes: as the client said, else the blob's size, times 11 when gzipped.
+fn estimated_size(transaction: &Connection, message: &IngestionMessage) -> Result<ByteSize, ServiceError> {
+    if let Some(size) = message.raw_data_size {
+        return Ok(ByteSize(size));
+    }
+    let path = message.blob.without_secrets();
+    let factor = if Compression::from_path(&path) == Compression::Gzip { 11 } else { 1 };
+    let size = match super::fetch::own_blob(&path) {
+        Some((container, name)) => crate::store::blobs::find(transaction, &container, &name)?.map_or(0, |blob| blob.size),
+        None => 0,
+    };
+    Ok(ByteSize(size.saturating_mul(factor)))
+}
+
+/// Why a message cannot be ingested, if it cannot.
+fn refuse(state: &State, transaction: &Connection, message: &IngestionMessage) -> Result<Option<Outcome>, ServiceError> {
+    let fail = |code: &str, details: String| Ok(Some(Outcome::permanent(code, details)));
+    let additional = &message.additional;
+    if !additional.authorization_context.as_deref().is_some_and(|token| token::verify(&state.signer, token)) {
+        return fail(
+            "BadRequest_InvalidKustoIdentityToken",
+            "the message's identity token is missing, expired or of another service; ask .get kusto identity token again".to_owned(),
+        );
+    }
+    let catalog = Catalog(transaction);
+    let Ok(database) = catalog.database(message.database.as_str()) else {
+        return fail("BadRequest_DatabaseNotExist", format!("database {} does not exist", message.database));
+    };
+    let Some(table) = catalog.find_table(&database, message.table.as_str())? else {
+        return fail("BadRequest_TableNotExist", format!("table {} does not exist in database {database}", message.table));
+    };
+    let format = match additional.format.or_else(|| DataFormat::from_path(&message.blob.without_secrets())) {
+        Some(format) => format,
+        None => DataFormat::Csv,
+    };
+    if let Some(policy) = additional.creation_time.as_ref().filter(|text| DateTime::parse(text).is_none()) {
+        return fail("BadRequest_MalformedIngestionProperty", format!("creationTime {policy:?} is not a datetime"));
+    }
+    let mapping = match (&additional.ingestion_mapping, &additional.ingestion_mapping_reference) {
+        (Some(_), Some(_)) => {
+            return fail("BadRequest_DuplicateMapping", "both a mapping and a mapping reference are given; give one".to_owned());
+        }
+        (Some(json), None) => match IngestionMapping::parse(format.mapping_kind(), json) {
+            Ok(mapping) => Some(mapping),
+            Err(error) => {
+                return fail("BadRequest_InvalidMapping", error.to_string());
+            }
+        },
+        (None, Some(name)) => match catalog.find_mapping(&table, format.mapping_kind(), name.as_str())? {
+            Some(mapping) => Some(mapping),
+            None => {
+                return fail(
+                    "BadRequest_MappingReferenceWasNotFound",
+                    format!("table {} has no {} mapping named {name}", message.table, format.mapping_kind()),
+                );
+            }
+        },
+        (None, None) => None,
+    };
+    let request = kusto_decode::DecodeRequest {
+        format,
+        schema: &table.schema,
+        mapping: mapping.as_ref(),
+        ignore_first_record: false,
+        source_location: "",
+        validation: kusto_decode::Validation::Fail,
+    };
+    if let Err(error) = request.check() {
+        return fail(error.code(), error.to_string());
+    }
+    Ok(None)
+}

@@ -1,0 +1,90 @@
+//! Gets the bytes of a source into a local file: our own blobs by their path, whatever
+//! host and port the client wrote; other URLs by HTTP.
+
+use crate::ServiceError;
+use crate::state::{ACCOUNT, State};
+use crate::store::blobs;
+use crate::store::reports::Outcome;
+use futures_util::StreamExt;
+use kusto_wire::{FailureStatus, SecretUrl};
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::io::AsyncWriteExt;
+
+/// A local file with a source's bytes; deletes itself when it is a copy.
+pub(crate) struct Fetched {
+    pub(crate) path: PathBuf,
+    temporary: bool,
+}
+
+impl Drop for Fetched {
+    fn drop(&mut self) {
+        if self.temporary {
+            // What stays behind falls to the janitor.
+            let _removed = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Container and blob name, when a URL is one of ours.
+pub(crate) fn own_blob(url: &str) -> Option<(String, String)> {
+    let path = url.split_once("://").map_or(url, |(_, rest)| rest.split_once('/').map_or("", |(_, path)| path));
+    let path = path.split('?').next().unwrap_or(path);
+    let rest = path.strip_prefix(ACCOUNT)?.strip_prefix('/')?;
+    let (container, name) = rest.split_once('/')?;
+    let name = crate::http::percent_decode(name);
+    crate::state::CONTAINERS.contains(&container).then(|| (container.to_owned(), name))
+}
+
+/// The file, or the outcome that the lack of it means.
+pub(crate) async fn fetch(state: &Arc<State>, url: &SecretUrl) -> Result<Result<Fetched, Outcome>, ServiceError> {
+    if let Some((container, name)) = own_blob(url.with_secrets()) {
+        let blob = crate::store::blocking(&state.store, move |store| {
+            let Some(blob) = store.read(|connection| blobs::find(connection, &container, &name))? else { return Ok(None) };
+            blobs::materialise(&store.root, &blob).map(Some)
+        })
+        .await?;
+        return Ok(match blob {
+            Some((path, temporary)) => Ok(Fetched { path, temporary }),
+            None => Err(Outcome::permanent("Download_SourceNotFound", format!("blob {url} does not exist"))),
+        });
+    }
+    download(state, url).await
+}
+
+fn transient(details: String) -> Outcome {
+    Outcome::Failed { code: "Download_UnknownError".to_owned(), status: FailureStatus::Transient, details }
+}
+
+async fn download(state: &Arc<State>, url: &SecretUrl) -> Result<Result<Fetched, Outcome>, ServiceError> {
+    let parsed = match url::Url::parse(url.with_secrets()) {
+        Ok(parsed) if matches!(parsed.scheme(), "http" | "https") => parsed,
+        _ => return Ok(Err(Outcome::permanent("BadRequest_InvalidBlobUri", format!("{url} is not an http or https URL")))),
+    };
+    let response = match state.http.get(parsed).send().await {
+        Ok(response) => response,
+        Err(error) => return Ok(Err(transient(format!("{url} cannot be fetched: {}", error.without_url())))),
+    };
+    match response.status().as_u16() {
+        200..=299 => {}
+        404 => return Ok(Err(Outcome::permanent("Download_SourceNotFound", format!("{url} does not exist")))),
+        401 | 403 => return Ok(Err(Outcome::permanent("Download_Forbidden", format!("access to {url} is refused")))),
+        429 | 500..=599 => return Ok(Err(transient(format!("{url} answered {}", response.status())))),
+        _ => {
+            let details = format!("{url} answered {}", response.status());
+            return Ok(Err(Outcome::permanent("Download_BadRequest", details)));
+        }
+    }
+    let path = state.store.root.join("staging").join(blobs::new_file());
+    let fetched = Fetched { path: path.clone(), temporary: true };
+    let mut file = tokio::fs::File::create(&path).await.map_err(ServiceError::file(&path))?;
+    let mut body = response.bytes_stream();
+    while let Some(chunk) = body.next().await {
+        match chunk {
+            Ok(chunk) => file.write_all(&chunk).await.map_err(ServiceError::file(&path))?,
+            Err(error) => return Ok(Err(transient(format!("{url} broke off: {}", error.without_url())))),
+        }
+    }
+    file.flush().await.map_err(ServiceError::file(&path))?;
+    Ok(Ok(fetched))
+}

@@ -1,0 +1,80 @@
+//! Delivers reports and removes what nobody needs any more: files that no row names,
+//! temporary blobs past their time.
+
+use super::failpoint::reach;
+use crate::ServiceError;
+use crate::state::State;
+use crate::store::{Store, blobs, reports};
+use kusto_engine::Catalog;
+use kusto_types::{DateTime, TICKS_PER_DAY};
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use tokio_util::sync::CancellationToken;
+
+/// Drains the outbox whenever an outcome was recorded.
+pub(crate) async fn report(state: Arc<State>, stop: CancellationToken) {
+    loop {
+        let drained = crate::store::blocking(&state.store, |store| Ok(store.transact(|t| reports::drain(t))?)).await;
+        match drained {
+            Ok(0) => {}
+            Ok(_) => {
+                reach(state.config.crash_at.as_deref(), "reports-drained");
+                continue;
+            }
+            Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "reports cannot be delivered"),
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = state.outcomes.notified() => {}
+            () = tokio::time::sleep(Duration::from_secs(5)) => {}
+        }
+    }
+}
+
+/// Cleans up at the start and then every ten minutes.
+pub(crate) async fn clean(state: Arc<State>, stop: CancellationToken) {
+    loop {
+        if let Err(error) = crate::store::blocking(&state.store, |store| sweep(store, Duration::from_secs(600))).await {
+            tracing::error!(error = &error as &dyn std::error::Error, "cleaning up failed");
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(Duration::from_secs(600)) => {}
+        }
+    }
+}
+
+/// One sweep; files younger than `grace` stay, since their rows may be on the way.
+pub(crate) fn sweep(store: &Store, grace: Duration) -> Result<(), ServiceError> {
+    let (blob_files, extent_files) = store.transact(|transaction| {
+        blobs::expire(transaction, DateTime::now().ticks() - TICKS_PER_DAY)?;
+        transaction.execute("DELETE FROM blocks WHERE staged < ?1", [DateTime::now().ticks() - TICKS_PER_DAY])?;
+        transaction.execute("DELETE FROM queue_messages WHERE expires < ?1", [DateTime::now().ticks()])?;
+        transaction.execute("DELETE FROM sources WHERE finished < ?1", [DateTime::now().ticks() - 7 * TICKS_PER_DAY])?;
+        let extents: HashSet<String> = Catalog(transaction).extent_paths()?.into_iter().collect();
+        Ok::<_, ServiceError>((blobs::referenced(transaction)?, extents))
+    })?;
+    remove_unless(&store.root.join("blobs"), "", grace, &|name| blob_files.contains(name));
+    remove_unless(&store.root.join("staging"), "", grace, &|_| false);
+    remove_unless(&store.root.join("extents"), "", grace, &|name| extent_files.contains(name));
+    Ok(())
+}
+
+fn remove_unless(folder: &std::path::Path, prefix: &str, grace: Duration, keep: &dyn Fn(&str) -> bool) {
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
+        let Ok(metadata) = entry.metadata() else { continue };
+        if metadata.is_dir() {
+            remove_unless(&entry.path(), &format!("{name}/"), grace, keep);
+            // Fails, as it should, while the folder holds anything.
+            let _removed = std::fs::remove_dir(entry.path());
+            continue;
+        }
+        let old = metadata.modified().is_ok_and(|at| SystemTime::now().duration_since(at).is_ok_and(|age| age >= grace));
+        if old && !keep(&name) && let Err(error) = std::fs::remove_file(entry.path()) {
+            tracing::warn!(%error, file = name, "an orphan file cannot be removed");
+        }
+    }
+}

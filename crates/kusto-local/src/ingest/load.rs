@@ -1,0 +1,233 @@
+//! Loads sealed batches: fetch, decode, write extents, then one transaction that makes
+//! them visible and records every source's outcome.
+//!
+//! Invariant L-2: a source's rows become visible in the same transaction that records
+//! its success, so a crash at any step leaves both or neither.
+
+use super::failpoint::reach;
+use super::stage::{Stage, Target, add_file};
+use super::fetch;
+use crate::ServiceError;
+use crate::state::State;
+use crate::store::batches::{self, SealedBatch, SourceRow};
+use crate::store::reports::{self, Outcome};
+use kusto_decode::DecodeReport;
+use kusto_engine::{Catalog, CatalogCommit, Commit, CommitOutcome, NewExtent, TableCommit, TableId};
+use kusto_types::{DataFormat, DateTime, IngestionMapping};
+use kusto_wire::FailureStatus;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// Attempts after which a transient failure is given up.
+const MAX_ATTEMPTS: u32 = 10;
+
+/// Loads batches until cancelled; a load that has begun is finished first.
+pub(crate) async fn run(state: Arc<State>, stop: CancellationToken) {
+    let committer: Arc<dyn TableCommit> = Arc::new(CatalogCommit);
+    loop {
+        let mut pause = Duration::from_secs(3600);
+        match next(&state).await {
+            Ok(Some(batch)) => {
+                let id = batch.id;
+                reach(state.config.crash_at.as_deref(), "load-begun");
+                if let Err(error) = load(&state, &committer, batch).await {
+                    tracing::error!(batch = id, error = &error as &dyn std::error::Error, "loading a batch failed; it is tried again");
+                    let until = DateTime::now().ticks() + 10_000_000;
+                    let postponed = crate::store::blocking(&state.store, move |store| {
+                        store.transact(|transaction| Ok(batches::postpone(transaction, id, until)?))
+                    });
+                    if let Err(error) = postponed.await {
+                        tracing::error!(%error, "a batch cannot be postponed");
+                    }
+                    pause = Duration::from_secs(1);
+                } else {
+                    state.outcomes.notify_one();
+                    pause = Duration::ZERO;
+                }
+            }
+            Ok(None) => {
+                let due = state.store.read(batches::next_due).ok().flatten();
+                if let Some(due) = due {
+                    let ticks = u64::try_from(due - DateTime::now().ticks()).unwrap_or(0);
+                    pause = Duration::from_nanos(ticks.saturating_mul(100)) + Duration::from_millis(5);
+                }
+            }
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "sealed batches cannot be listed");
+                pause = Duration::from_secs(1);
+            }
+        }
+        tokio::select! {
+            // Cancel-safe: nothing is held between turns.
+            () = stop.cancelled() => return,
+            () = state.sealed.notified() => {}
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}
+
+async fn next(state: &Arc<State>) -> Result<Option<SealedBatch>, ServiceError> {
+    crate::store::blocking(&state.store, |store| store.transact(|transaction| batches::begin_load(transaction))).await
+}
+
+/// What a batch goes into, read fresh so that a changed schema is seen.
+fn target(state: &State, source: &SourceRow) -> Result<Result<(TableId, Target), Outcome>, ServiceError> {
+    let message = &source.message;
+    state.store.read(|connection| {
+        let catalog = Catalog(connection);
+        let Ok(database) = catalog.database(message.database.as_str()) else {
+            return Ok(Err(Outcome::permanent("BadRequest_DatabaseNotExist", format!("database {} does not exist", message.database))));
+        };
+        let Some(table) = catalog.find_table(&database, message.table.as_str())? else {
+            return Ok(Err(Outcome::permanent("BadRequest_TableNotExist", format!("table {} does not exist", message.table))));
+        };
+        let additional = &message.additional;
+        let format = additional
+            .format
+            .or_else(|| DataFormat::from_path(&message.blob.without_secrets()))
+            .unwrap_or(DataFormat::Csv);
+        let mapping = match (&additional.ingestion_mapping, &additional.ingestion_mapping_reference) {
+            (Some(json), _) => match IngestionMapping::parse(format.mapping_kind(), json) {
+                Ok(mapping) => Some(mapping),
+                Err(error) => return Ok(Err(Outcome::permanent("BadRequest_InvalidMapping", error.to_string()))),
+            },
+            (None, Some(name)) => match catalog.find_mapping(&table, format.mapping_kind(), name.as_str())? {
+                Some(mapping) => Some(mapping),
+                None => {
+                    return Ok(Err(Outcome::permanent("BadRequest_MappingReferenceWasNotFound", format!("mapping {name} does not exist"))));
+                }
+            },
+            (None, None) => None,
+        };
+        let target = Target {
+            schema: table.schema,
+            mapping,
+            format,
+            ignore_first_record: additional.ignore_first_record,
+            validation: Target::validation(message),
+        };
+        Ok(Ok((table.id, target)))
+    })
+}
+
+async fn load(state: &Arc<State>, committer: &Arc<dyn TableCommit>, batch: SealedBatch) -> Result<(), ServiceError> {
+    let begun = std::time::Instant::now();
+    let mut outcomes: Vec<(usize, Outcome)> = Vec::new();
+    let mut loaded: Vec<(usize, DecodeReport)> = Vec::new();
+    let mut table = None;
+    let mut stage = Stage::new(&state.store.root.join("extents"), format!("{}-{}", batch.id, batch.attempts));
+    for (index, source) in batch.sources.iter().enumerate() {
+        let (id, target) = match target(state, source)? {
+            Ok(found) => found,
+            Err(outcome) => {
+                outcomes.push((index, outcome));
+                continue;
+            }
+        };
+        table = Some(id);
+        let fetched = match fetch::fetch(state, &source.message.blob).await? {
+            Ok(fetched) => fetched,
+            Err(outcome) => {
+                outcomes.push((index, outcome));
+                continue;
+            }
+        };
+        let location = source.message.blob.without_secrets();
+        let (next, outcome) = add_file(stage, fetched, Arc::new(target), location).await?;
+        stage = next;
+        match outcome {
+            Ok(report) => loaded.push((index, report)),
+            Err(outcome) => outcomes.push((index, outcome)),
+        }
+    }
+    // A transient failure is tried again with the whole batch, until the attempts end.
+    let transient = outcomes.iter().any(|(_, outcome)| {
+        matches!(outcome, Outcome::Failed { status: FailureStatus::Transient, .. })
+    });
+    if transient && batch.attempts < MAX_ATTEMPTS {
+        let seconds = 1i64 << batch.attempts.min(8);
+        let until = DateTime::now().ticks() + seconds * 10_000_000;
+        drop(stage);
+        return crate::store::blocking(&state.store, move |store| {
+            store.transact(|transaction| Ok(batches::postpone(transaction, batch.id, until)?))
+        })
+        .await;
+    }
+    for (_, outcome) in &mut outcomes {
+        if let Outcome::Failed { status, .. } = outcome
+            && *status == FailureStatus::Transient
+        {
+            *status = FailureStatus::Exhausted;
+        }
+    }
+    let crash_at = state.config.crash_at.clone();
+    let committer = committer.clone();
+    let (sources, operation) = (batch.sources, batch.operation_id);
+    let batch_id = batch.id;
+    let rows = crate::store::blocking(&state.store, move |store| {
+        let files = stage.finish()?;
+        reach(crash_at.as_deref(), "extent-written");
+        let additional = sources.first().map(|source| source.message.additional.clone()).unwrap_or_default();
+        let extents: Vec<NewExtent> = files
+            .into_iter()
+            .filter(|(file, _)| file.rows > 0)
+            .map(|(file, original_size)| NewExtent {
+                file,
+                original_size,
+                created: additional.creation_time.as_deref().and_then(DateTime::parse).map(|at| at.to_string()),
+                tags: additional.tags.clone(),
+            })
+            .collect();
+        let unless_tagged = additional.ingest_if_not_exists.iter().map(|value| format!("ingest-by:{value}")).collect();
+        let rows = store.transact(|transaction| {
+            let outcome = match table {
+                Some(table) => committer.commit(transaction, &Commit { table, extents, unless_tagged })?,
+                None => CommitOutcome::Committed,
+            };
+            let mut rows = 0;
+            for (index, report) in &loaded {
+                let source = &sources[*index];
+                let recorded = match &outcome {
+                    CommitOutcome::Committed => {
+                        rows += report.rows;
+                        let dropped = (report.dropped > 0).then(|| {
+                            let first = report.first_fault.as_deref().unwrap_or_default();
+                            format!("{} malformed records were dropped; the first: {first}", report.dropped)
+                        });
+                        Outcome::Succeeded { rows: report.rows, dropped }
+                    }
+                    CommitOutcome::Tagged(tag) => {
+                        Outcome::Skipped { reason: format!("the table has an extent tagged {tag} (ingestIfNotExists)") }
+                    }
+                    CommitOutcome::TableGone => {
+                        Outcome::permanent("BadRequest_TableNotExist", format!("table {} was dropped", source.message.table))
+                    }
+                };
+                reports::record(transaction, source.id, &source.message, &operation, &recorded)?;
+            }
+            for (index, outcome) in &outcomes {
+                let source = &sources[*index];
+                reports::record(transaction, source.id, &source.message, &operation, outcome)?;
+            }
+            for source in &sources {
+                let finished = loaded.iter().any(|(index, _)| sources[*index].id == source.id);
+                if let Some((container, name)) = fetch::own_blob(source.message.blob.with_secrets())
+                    && finished
+                    && !source.message.retain_blob_on_success
+                {
+                    crate::store::blobs::delete(transaction, &container, &name)?;
+                }
+            }
+            batches::finish_batch(transaction, batch_id)?;
+            Ok::<_, ServiceError>(rows)
+        })?;
+        reach(crash_at.as_deref(), "batch-committed");
+        let oldest = sources.iter().map(|source| source.received).min().unwrap_or_default();
+        tracing::debug!(waited_ticks = DateTime::now().ticks() - oldest, "batch committed");
+        Ok(rows)
+    })
+    .await?;
+    tracing::info!(batch = batch_id, rows, seconds = begun.elapsed().as_secs_f64(), "batch loaded");
+    Ok(())
+}

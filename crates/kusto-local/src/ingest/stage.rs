@@ -1,0 +1,151 @@
+//! Decodes sources into extents that nobody sees yet. Small sources share an extent;
+//! a large one gets its own, so that a fault found late spoils no other source.
+
+use super::fetch::Fetched;
+use crate::ServiceError;
+use crate::store::reports::Outcome;
+use arrow_array::RecordBatch;
+use kusto_decode::{DecodeError, DecodeReport, DecodeRequest, Input, Validation, decode};
+use kusto_engine::{EngineError, ExtentFile, ExtentWriter};
+use kusto_types::{DataFormat, IngestionMapping, TableSchema, arrow_schema};
+use kusto_wire::{FailureStatus, IngestionMessage};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Decoded bytes of one source that are kept in memory before it gets its own extent.
+const SHARED: usize = 16 * 1024 * 1024;
+
+/// How a message's source is read into its table.
+pub(crate) struct Target {
+    pub(crate) schema: TableSchema,
+    pub(crate) mapping: Option<IngestionMapping>,
+    pub(crate) format: DataFormat,
+    pub(crate) ignore_first_record: bool,
+    pub(crate) validation: Validation,
+}
+
+impl Target {
+    /// What a message's validation policy asks for.
+    pub(crate) fn validation(message: &IngestionMessage) -> Validation {
+        let Some(json) = &message.additional.validation_policy else { return Validation::Fail };
+        let policy: serde_json::Value = serde_json::from_str(json).unwrap_or_default();
+        let member = |names: [&str; 3]| names.iter().find_map(|name| policy.get(name)).and_then(serde_json::Value::as_i64);
+        match (
+            member(["ValidationOptions", "validationOptions", "validation_options"]),
+            member(["ValidationImplications", "validationImplications", "validation_implications"]),
+        ) {
+            (Some(0), _) => Validation::Ignore,
+            (_, Some(1)) => Validation::DropRecord,
+            _ => Validation::Fail,
+        }
+    }
+}
+
+/// The extents of a batch under construction.
+pub(crate) struct Stage {
+    root: std::path::PathBuf,
+    folder: String,
+    shared: Option<ExtentWriter>,
+    shared_bytes: u64,
+    /// Finished files with the uncompressed bytes that went into each.
+    finished: Vec<(ExtentFile, u64)>,
+}
+
+impl Stage {
+    pub(crate) fn new(root: &Path, folder: String) -> Self {
+        Self { root: root.to_owned(), folder, shared: None, shared_bytes: 0, finished: Vec::new() }
+    }
+
+    fn writer(&self, schema: &TableSchema) -> Result<ExtentWriter, EngineError> {
+        ExtentWriter::create(&self.root, &self.folder, uuid::Uuid::new_v4().to_string(), Arc::new(arrow_schema(schema)))
+    }
+
+    /// Decodes one source. An error of the data is an outcome; only a fault of the
+    /// service is an error.
+    pub(crate) fn add(&mut self, input: Input, target: &Target, location: &str) -> Result<Result<DecodeReport, Outcome>, ServiceError> {
+        let request = DecodeRequest {
+            format: target.format,
+            schema: &target.schema,
+            mapping: target.mapping.as_ref(),
+            ignore_first_record: target.ignore_first_record,
+            source_location: location,
+            validation: target.validation,
+        };
+        let mut held: Vec<RecordBatch> = Vec::new();
+        let mut held_bytes = 0;
+        let mut own: Option<ExtentWriter> = None;
+        let report = decode(input, &request, &mut |batch| {
+            let sink = |error: EngineError| DecodeError::Sink(Box::new(error));
+            if let Some(writer) = &mut own {
+                return writer.write(&batch).map_err(sink);
+            }
+            held_bytes += batch.get_array_memory_size();
+            held.push(batch);
+            if held_bytes > SHARED {
+                let mut writer = self.writer(&target.schema).map_err(sink)?;
+                for batch in held.drain(..) {
+                    writer.write(&batch).map_err(sink)?;
+                }
+                own = Some(writer);
+            }
+            Ok(())
+        });
+        let report = match report {
+            Ok(report) => report,
+            Err(error) => {
+                let mut details = error.to_string();
+                let mut cause = std::error::Error::source(&error);
+                while let Some(next) = cause {
+                    details = format!("{details}: {next}");
+                    cause = next.source();
+                }
+                let status = if error.is_permanent() { FailureStatus::Permanent } else { FailureStatus::Transient };
+                return Ok(Err(Outcome::Failed { code: error.code().to_owned(), status, details }));
+            }
+        };
+        if let Some(writer) = own {
+            self.finished.push((writer.finish()?, report.raw_bytes));
+        } else if !held.is_empty() {
+            if self.shared.is_none() {
+                self.shared = Some(self.writer(&target.schema)?);
+            }
+            if let Some(writer) = &mut self.shared {
+                for batch in &held {
+                    writer.write(batch)?;
+                }
+            }
+            self.shared_bytes += report.raw_bytes;
+        }
+        Ok(Ok(report))
+    }
+
+    /// Completes the shared extent and gives all files.
+    pub(crate) fn finish(mut self) -> Result<Vec<(ExtentFile, u64)>, ServiceError> {
+        if let Some(writer) = self.shared.take() {
+            self.finished.push((writer.finish()?, self.shared_bytes));
+        }
+        Ok(self.finished)
+    }
+}
+
+/// Decodes a fetched file; a panic in a decoder is that source's fault alone.
+pub(crate) async fn add_file(
+    stage: Stage,
+    fetched: Fetched,
+    target: Arc<Target>,
+    location: String,
+) -> Result<(Stage, Result<DecodeReport, Outcome>), ServiceError> {
+    tokio::task::spawn_blocking(move || {
+        let mut stage = stage;
+        let file = std::fs::File::open(&fetched.path).map_err(ServiceError::file(&fetched.path))?;
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| stage.add(Input::File(file), &target, &location)));
+        match outcome {
+            Ok(outcome) => outcome.map(|outcome| (stage, outcome)),
+            Err(_) => {
+                let outcome = Outcome::permanent("BadRequest_InvalidBlob", format!("the source makes the {} decoder fail", target.format));
+                Ok((stage, Err(outcome)))
+            }
+        }
+    })
+    .await?
+}

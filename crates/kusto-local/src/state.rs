@@ -1,0 +1,51 @@
+//! What every part of a running service shares.
+
+use crate::ServiceConfig;
+use crate::sas::Signer;
+use crate::store::Store;
+use kusto_batch::BatchingPolicy;
+use kusto_engine::{Catalog, EngineError};
+use kusto_kql::{PolicyEntity, PolicyKind};
+use kusto_types::DatabaseName;
+use rusqlite::Connection;
+use std::sync::Arc;
+use tokio::sync::Notify;
+
+/// The storage account in every path-style URL.
+pub(crate) const ACCOUNT: &str = "kinstore";
+/// The containers that are handed out.
+pub(crate) const CONTAINERS: [&str; 3] = ["ingest0", "ingest1", "ingest2"];
+/// The queues that are handed out; several names give clients several tries.
+pub(crate) const QUEUES: [&str; 3] = ["ready0", "ready1", "ready2"];
+
+/// The parts of a running service.
+pub(crate) struct State {
+    pub(crate) store: Arc<Store>,
+    pub(crate) config: ServiceConfig,
+    pub(crate) signer: Signer,
+    /// Rung when a message was put or a flush was asked for.
+    pub(crate) arrivals: Notify,
+    /// Rung when a batch was sealed.
+    pub(crate) sealed: Notify,
+    /// Rung when an outcome was recorded.
+    pub(crate) outcomes: Notify,
+    /// Tables whose open batches are to be sealed now.
+    pub(crate) flushes: std::sync::Mutex<Vec<(String, String)>>,
+    /// For fetching blobs that are not ours.
+    pub(crate) http: reqwest::Client,
+}
+
+impl State {
+    /// The batching policy of a table: its own, else the database's, else the default.
+    pub(crate) fn batching(&self, connection: &Connection, database: &str, table: &str) -> Result<BatchingPolicy, EngineError> {
+        let catalog = Catalog(connection);
+        let Ok(database) = DatabaseName::new(database) else { return Ok(self.config.default_batching) };
+        for entity in [PolicyEntity::Table(table.to_owned()), PolicyEntity::Database(String::new())] {
+            if let Some(json) = catalog.policy(&database, &entity, PolicyKind::IngestionBatching)? {
+                return BatchingPolicy::parse_over(BatchingPolicy::KUSTO, &json)
+                    .map_err(|error| EngineError::Corrupt(error.to_string()));
+            }
+        }
+        Ok(self.config.default_batching)
+    }
+}
