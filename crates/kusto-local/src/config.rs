@@ -22,4 +22,11 @@ impl ServiceConfig {
     pub fn new(data_dir: impl Into<PathBuf>) -> Self {
         Self { data_dir: data_dir.into(), default_batching: BatchingPolicy::LAPTOP, crash_at: None }
     }
+
+    /// The same with a cluster's batching default (5 minutes, 500 sources, 1 GiB).
+    #[must_use]
+    pub fn with_exact_batching(mut self) -> Self {
+        self.default_batching = BatchingPolicy::KUSTO;
+        self
+    }
 }

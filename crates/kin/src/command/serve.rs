@@ -1,0 +1,31 @@
+//! `kin serve`.
+
+use crate::arguments::Serve;
+use crate::failure::Failure;
+use crate::printer;
+use kusto_local::ServiceConfig;
+
+pub(crate) async fn run(arguments: Serve) -> Result<(), Failure> {
+    let listener = tokio::net::TcpListener::bind(&arguments.listen)
+        .await
+        .map_err(|error| Failure::usage(format!("{} cannot be listened on: {error}", arguments.listen)))?;
+    let mut config = ServiceConfig::new(&arguments.data_dir);
+    if arguments.exact {
+        config = config.with_exact_batching();
+    }
+    config.crash_at = arguments.crash_at;
+    let service = kusto_local::start(config, listener).await?;
+    printer::line(&format!("cluster    {}", service.url()));
+    printer::line(&format!("readiness  {}/readyz", service.url()));
+    printer::line(&format!("data       {}", arguments.data_dir.display()));
+    printer::line(&format!("query      kin query --cluster {} 'print 1'", service.url()));
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+        .map_err(|error| Failure::new(1, format!("signals cannot be received: {error}")))?;
+    tokio::select! {
+        // Both arms only wait.
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+    service.stop().await;
+    Ok(())
+}

@@ -1,0 +1,154 @@
+"""The unmodified Python client: ingests by file, stream, dataframe and blob, and reads
+the rows back."""
+
+import io
+import json
+import time
+import uuid
+
+import pandas as pd
+import pytest
+from azure.kusto.data import ClientRequestProperties, KustoConnectionStringBuilder
+from azure.kusto.data.data_format import DataFormat
+from azure.kusto.data.exceptions import KustoApiError
+from azure.kusto.ingest import (
+    BlobDescriptor, ColumnMapping, FileDescriptor, IngestionMappingKind, IngestionProperties, QueuedIngestClient,
+    ReportLevel, StreamDescriptor,
+)
+from azure.kusto.ingest.status import KustoIngestStatusQueues
+from conftest import wait_for_rows
+
+ROWS = "".join(f"{i},name {i},{i / 2}\n" for i in range(10))
+JSON = "".join(json.dumps({"id": i, "name": f"n{i}", "v": i / 2}) + "\n" for i in range(10))
+
+
+@pytest.fixture
+def ingest(cluster):
+    return QueuedIngestClient(KustoConnectionStringBuilder(cluster))
+
+
+def properties(table, **more):
+    return IngestionProperties("NetDefaultDB", table, **more)
+
+
+def test_py_csv_file(ingest, kusto, table, tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text(ROWS)
+    ingest.ingest_from_file(FileDescriptor(str(path), path.stat().st_size), properties(table, data_format=DataFormat.CSV))
+    wait_for_rows(kusto, table, 10)
+    row = kusto.execute_query("NetDefaultDB", f"{table} | where id == 3").primary_results[0][0]
+    assert (row["id"], row["name"], row["v"]) == (3, "name 3", 1.5)
+
+
+def test_py_json_file_with_mapping_reference(ingest, kusto, table, tmp_path):
+    mapping = '[{"column":"id","Properties":{"Path":"$.id"}},{"column":"name","Properties":{"Path":"$.name"}}]'
+    kusto.execute_mgmt("NetDefaultDB", f".create-or-alter table {table} ingestion json mapping 'm' '{mapping}'")
+    path = tmp_path / "rows.json"
+    path.write_text(JSON)
+    ingest.ingest_from_file(
+        FileDescriptor(str(path)),
+        properties(table, data_format=DataFormat.JSON, ingestion_mapping_reference="m", ingestion_mapping_kind=IngestionMappingKind.JSON),
+    )
+    wait_for_rows(kusto, table, 10)
+    row = kusto.execute_query("NetDefaultDB", f"{table} | where id == 4").primary_results[0][0]
+    assert (row["name"], row["v"]) == ("n4", None)
+
+
+def test_py_json_stream_with_inline_mapping(ingest, kusto, table):
+    columns = [ColumnMapping("id", "long", path="$.id"), ColumnMapping("name", "string", path="$.name")]
+    ingest.ingest_from_stream(
+        StreamDescriptor(io.BytesIO(JSON.encode())),
+        properties(table, data_format=DataFormat.MULTIJSON, column_mappings=columns, ingestion_mapping_kind=IngestionMappingKind.JSON),
+    )
+    wait_for_rows(kusto, table, 10)
+
+
+def test_py_dataframe_and_parquet(ingest, kusto, table, tmp_path):
+    frame = pd.DataFrame({"id": range(10), "name": [f"f{i}" for i in range(10)], "v": [i * 1.0 for i in range(10)]})
+    ingest.ingest_from_dataframe(frame, properties(table))
+    wait_for_rows(kusto, table, 10)
+    path = tmp_path / "rows.parquet"
+    frame.to_parquet(path)
+    ingest.ingest_from_file(FileDescriptor(str(path)), properties(table, data_format=DataFormat.PARQUET))
+    wait_for_rows(kusto, table, 20)
+
+
+def test_py_same_blob_twice_gives_the_rows_twice(ingest, kusto, table, cluster):
+    resources = kusto.execute_mgmt("NetDefaultDB", ".get ingestion resources").primary_results[0]
+    container = next(row["StorageRoot"] for row in resources if row["ResourceTypeName"] == "TempStorage")
+    base, sas = container.split("?")
+    import requests
+    blob = f"{base}/{uuid.uuid4()}.csv?{sas}"
+    assert requests.put(blob, data=ROWS, headers={"x-ms-blob-type": "BlockBlob"}).status_code == 201
+    for _ in range(2):
+        ingest.ingest_from_blob(BlobDescriptor(blob, len(ROWS)), properties(table, data_format=DataFormat.CSV))
+    wait_for_rows(kusto, table, 20)
+    assert requests.put(blob.replace("sp=racwd", "sp=racwdx"), data=ROWS).status_code == 403
+
+
+def test_py_header_is_ignored(ingest, kusto, table):
+    text = "id,name,v\n" + ROWS
+    ingest.ingest_from_stream(
+        StreamDescriptor(io.BytesIO(text.encode())), properties(table, data_format=DataFormat.CSV, ignore_first_record=True))
+    wait_for_rows(kusto, table, 10)
+
+
+def test_py_outcomes_are_in_the_status_queues(ingest, kusto, table):
+    queues = KustoIngestStatusQueues(ingest)
+    good = ingest.ingest_from_stream(
+        StreamDescriptor(io.BytesIO(ROWS.encode())),
+        properties(table, data_format=DataFormat.CSV, report_level=ReportLevel.FailuresAndSuccesses))
+    bad = ingest.ingest_from_stream(
+        StreamDescriptor(io.BytesIO(b'1,"open,2\n')),
+        properties(table, data_format=DataFormat.CSV, report_level=ReportLevel.FailuresAndSuccesses))
+    succeeded, failed = [], []
+    deadline = time.time() + 30
+    while time.time() < deadline and (str(good.source_id) not in succeeded or str(bad.source_id) not in [f.IngestionSourceId for f in failed]):
+        succeeded += [message.IngestionSourceId for message in queues.success.pop(10)]
+        failed += queues.failure.pop(10)
+        time.sleep(0.2)
+    assert str(good.source_id) in succeeded
+    failure = next(f for f in failed if f.IngestionSourceId == str(bad.source_id))
+    assert failure.ErrorCode == "Stream_ClosingQuoteMissing"
+    assert "sig=" not in failure.IngestionSourcePath
+    shown = kusto.execute_mgmt("NetDefaultDB", f".show ingestion failures | where Table == '{table}'").primary_results[0]
+    assert [row["ErrorCode"] for row in shown] == ["Stream_ClosingQuoteMissing"]
+
+
+def test_py_ingest_if_not_exists_ingests_once(ingest, kusto, table):
+    once = dict(data_format=DataFormat.CSV, additional_tags=[], ingest_by_tags=["day1"], ingest_if_not_exists=["day1"])
+    ingest.ingest_from_stream(StreamDescriptor(io.BytesIO(ROWS.encode())), properties(table, **once))
+    wait_for_rows(kusto, table, 10)
+    ingest.ingest_from_stream(StreamDescriptor(io.BytesIO(ROWS.encode())), properties(table, **once))
+    ingest.ingest_from_stream(StreamDescriptor(io.BytesIO(b"99,last,1\n")), properties(table, data_format=DataFormat.CSV))
+    wait_for_rows(kusto, table, 11)
+
+
+def test_py_types_and_parameters(kusto):
+    query = """print b=true, i=int(1), l=long(9007199254740993), r=1.5, d=decimal(2.00000000000001),
+        t=datetime(2014-01-01T01:01:01.0000001Z), s='x', ts=1h, g=guid(74be27de-1e4e-49d9-b579-fe0b331d3642),
+        y=dynamic({"a":[1]}), n=int(null), nan=real(nan)"""
+    row = kusto.execute_query("NetDefaultDB", query).primary_results[0][0]
+    assert row["b"] is True and row["i"] == 1 and row["l"] == 9007199254740993
+    assert str(row["d"]) == "2.00000000000001" and row["t"].year == 2014 and row["ts"].total_seconds() == 3600
+    assert str(row["g"]) == "74be27de-1e4e-49d9-b579-fe0b331d3642" and row["y"] == {"a": [1]} and row["n"] is None
+    options = ClientRequestProperties()
+    options.set_parameter("x", "41")
+    result = kusto.execute_query("NetDefaultDB", "declare query_parameters(x:long); print x + 1", options)
+    assert result.primary_results[0][0][0] == 42
+
+
+def test_py_inline_and_append(kusto, table):
+    kusto.execute_mgmt("NetDefaultDB", f".ingest inline into table {table} <|\n1,a,0.5\n2,b,1")
+    kusto.execute_mgmt("NetDefaultDB", f".set-or-append {table} <| {table} | where id == 1")
+    wait_for_rows(kusto, table, 3)
+    assert kusto.execute_mgmt("NetDefaultDB", f".show tables | where TableName == '{table}' | count").primary_results[0][0][0] == 1
+
+
+def test_py_errors_are_kusto_errors(kusto):
+    for text, code in [("Nope | count", "General_BadRequest"), ("print (", "General_BadRequest")]:
+        with pytest.raises(KustoApiError) as caught:
+            kusto.execute_query("NetDefaultDB", text)
+        assert caught.value.error.code == code and caught.value.error.permanent
+    with pytest.raises(KustoApiError):
+        kusto.execute_mgmt("NetDefaultDB", ".show table Nope schema as json")
