@@ -51,7 +51,11 @@ fn run(folder: &Path, program: &str, arguments: &[&str]) -> Result<(), String> {
         .current_dir(folder)
         .status()
         .map_err(|error| format!("{program} cannot be started: {error}"))?;
-    if status.success() { Ok(()) } else { Err(format!("{program} {} ended with {status}", arguments.join(" "))) }
+    if status.success() {
+        Ok(())
+    } else {
+        Err(format!("{program} {} ended with {status}", arguments.join(" ")))
+    }
 }
 
 /// The ingest library must not pull Arrow or a query engine into its users' builds.
@@ -67,7 +71,8 @@ fn lean(root: &Path) -> Result<(), String> {
     names.dedup();
     println!("kusto-ingest depends on {} crates", names.len());
     let heavy = names.iter().find(|name| {
-        name.starts_with("arrow") || matches!(**name, "parquet" | "rusqlite" | "kusto-engine" | "kusto-decode" | "axum")
+        name.starts_with("arrow")
+            || matches!(**name, "parquet" | "rusqlite" | "kusto-engine" | "kusto-decode" | "axum")
     });
     match heavy {
         Some(name) => Err(format!("kusto-ingest must not depend on {name}")),
@@ -93,7 +98,11 @@ fn sdk(root: &Path) -> Result<(), String> {
     }
     let requirements = tests.join("requirements.txt");
     let text = |path: &Path| path.to_string_lossy().into_owned();
-    run(&work, &text(&python), &["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", &text(&requirements)])?;
+    run(
+        &work,
+        &text(&python),
+        &["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", &text(&requirements)],
+    )?;
     for name in ["package.json", "package-lock.json"] {
         std::fs::copy(tests.join(name), work.join(name)).map_err(|error| format!("{name}: {error}"))?;
     }

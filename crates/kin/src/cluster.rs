@@ -37,7 +37,10 @@ impl Cluster {
                 None => return Err(Failure::usage("--auth token needs a token in KIN_TOKEN or --token")),
             },
         };
-        Ok(Self { client: KustoClient::new(endpoint, credential)?.engine().with_application("kin"), embedded: None })
+        Ok(Self {
+            client: KustoClient::new(endpoint, credential)?.engine().with_application("kin"),
+            embedded: None,
+        })
     }
 
     /// Stops the service inside, when there is one.

@@ -68,7 +68,9 @@ impl From<Error> for Failure {
         let failure = Self::new(code, chain(&error));
         match error.kind() {
             ErrorKind::Unreachable => failure.with_hint("is the cluster URL right, and the service running?"),
-            ErrorKind::Unauthorized => failure.with_hint("sign in with az login, or set KIN_TOKEN; Table Ingestor is the least role"),
+            ErrorKind::Unauthorized => {
+                failure.with_hint("sign in with az login, or set KIN_TOKEN; Table Ingestor is the least role")
+            }
             _ => failure,
         }
     }

@@ -41,7 +41,9 @@ pub(crate) fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
 }
 
 fn walk(folder: &Path, found: &mut Vec<PathBuf>) -> Result<(), Failure> {
-    let unreadable = |error: std::io::Error| Failure::usage(format!("folder {} cannot be read: {error}", folder.display()));
+    let unreadable = |error: std::io::Error| {
+        Failure::usage(format!("folder {} cannot be read: {error}", folder.display()))
+    };
     let mut entries: Vec<PathBuf> = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(unreadable)? {
         entries.push(entry.map_err(unreadable)?.path());
@@ -64,7 +66,9 @@ fn format_of(path: &Path, said: Option<DataFormat>) -> std::io::Result<DataForma
     }
     let mut head = Vec::new();
     std::fs::File::open(path)?.take(8).read_to_end(&mut head)?;
-    Ok(DataFormat::from_magic(&head).or_else(|| DataFormat::from_path(&path.to_string_lossy())).unwrap_or(DataFormat::Csv))
+    Ok(DataFormat::from_magic(&head)
+        .or_else(|| DataFormat::from_path(&path.to_string_lossy()))
+        .unwrap_or(DataFormat::Csv))
 }
 
 /// A schema that takes the values of both: numbers widen, anything else becomes text.
@@ -84,11 +88,20 @@ fn widened(a: &TableSchema, b: &TableSchema) -> Result<TableSchema, Failure> {
 }
 
 /// The table's schema, when the table exists.
-async fn table_schema(client: &KustoClient, database: &str, table: &str) -> Result<Option<TableSchema>, Failure> {
+async fn table_schema(
+    client: &KustoClient,
+    database: &str,
+    table: &str,
+) -> Result<Option<TableSchema>, Failure> {
     let command = format!(".show table ['{table}'] schema as json");
     let answer = match client.management(database, &command).await {
         Ok(answer) => answer,
-        Err(error) if error.code().is_some_and(|code| code.contains("EntityNotFound")) || error.status() == Some(404) => return Ok(None),
+        Err(error)
+            if error.code().is_some_and(|code| code.contains("EntityNotFound"))
+                || error.status() == Some(404) =>
+        {
+            return Ok(None);
+        }
         Err(error) => return Err(error.into()),
     };
     let json = answer.primary().and_then(|table| table.text(0, "Schema")).unwrap_or_default();
@@ -123,21 +136,34 @@ fn mapping_of(text: &str) -> Result<Mapping, Failure> {
 }
 
 /// Looks at the files, makes the table where that is wanted, and decides about each.
-pub(crate) async fn plan(client: &KustoClient, ingest: &Ingest, embedded: bool) -> Result<Vec<FilePlan>, Failure> {
+pub(crate) async fn plan(
+    client: &KustoClient,
+    ingest: &Ingest,
+    embedded: bool,
+) -> Result<Vec<FilePlan>, Failure> {
     let said = ingest
         .format
         .as_deref()
         .map(|text| DataFormat::parse(text).map_err(|error| Failure::usage(error.to_string())))
         .transpose()?;
     let mapping = ingest.mapping.as_deref().map(mapping_of).transpose()?;
-    let table = kusto_types::TableName::new(ingest.table.as_str()).map_err(|error| Failure::usage(error.to_string()))?;
+    let table = kusto_types::TableName::new(ingest.table.as_str())
+        .map_err(|error| Failure::usage(error.to_string()))?;
     let creates = embedded || ingest.create_merge;
     let mut plans = Vec::new();
     let mut inferences: Vec<Option<Inferred>> = Vec::new();
     for path in files(&ingest.paths)? {
         let size = std::fs::metadata(&path).map(|metadata| metadata.len()).unwrap_or(0);
-        let format = format_of(&path, said).map_err(|error| Failure::usage(format!("{} cannot be read: {error}", path.display())))?;
-        let mut plan = FilePlan { path, size, format, header: ingest.ignore_first_record, mapping: mapping.clone(), fault: None };
+        let format = format_of(&path, said)
+            .map_err(|error| Failure::usage(format!("{} cannot be read: {error}", path.display())))?;
+        let mut plan = FilePlan {
+            path,
+            size,
+            format,
+            header: ingest.ignore_first_record,
+            mapping: mapping.clone(),
+            fault: None,
+        };
         let mut inferred = None;
         if size == 0 {
             plan.fault = Some("the file is empty: there is nothing to ingest".to_owned());
@@ -201,8 +227,12 @@ async fn make_table(
             return Ok(Some(existing.clone()));
         }
         // A column that exists keeps its type.
-        let added: Vec<_> =
-            schema.columns().iter().filter(|column| existing.position(column.name.as_str()).is_none()).cloned().collect();
+        let added: Vec<_> = schema
+            .columns()
+            .iter()
+            .filter(|column| existing.position(column.name.as_str()).is_none())
+            .cloned()
+            .collect();
         let mut columns = existing.columns().to_vec();
         columns.extend(added);
         schema = TableSchema::new(columns).map_err(|error| Failure::new(1, error.to_string()))?;
@@ -224,7 +254,9 @@ fn settle_header(plan: &mut FilePlan, inferred: &Inferred, schema: &TableSchema,
     }
     let first: Vec<&str> = inferred.first_record.iter().map(|name| name.trim()).collect();
     let names_table = !first.is_empty()
-        && first.iter().all(|name| schema.columns().iter().any(|column| column.name.as_str().eq_ignore_ascii_case(name)));
+        && first.iter().all(|name| {
+            schema.columns().iter().any(|column| column.name.as_str().eq_ignore_ascii_case(name))
+        });
     plan.header = ingest.ignore_first_record || inferred.header || names_table;
     let in_order = first
         .iter()

@@ -28,7 +28,11 @@ pub(crate) fn table(table: &ResultTable) {
     const WIDEST: usize = 60;
     let shown = |text: String| -> String {
         let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-        if text.chars().count() > WIDEST { text.chars().take(WIDEST - 1).chain(['…']).collect() } else { text }
+        if text.chars().count() > WIDEST {
+            text.chars().take(WIDEST - 1).chain(['…']).collect()
+        } else {
+            text
+        }
     };
     let mut lines: Vec<Vec<String>> = vec![table.columns.iter().map(|column| column.name.clone()).collect()];
     lines.extend(table.rows.iter().map(|row| row.iter().map(|value| shown(cell(value))).collect()));
@@ -43,7 +47,11 @@ pub(crate) fn table(table: &ResultTable) {
             .zip(&table.columns)
             .map(|((text, width), column)| {
                 let gap = " ".repeat(width - text.chars().count());
-                if column.column_type.is_numeric() && number > 0 { format!("{gap}{text}") } else { format!("{text}{gap}") }
+                if column.column_type.is_numeric() && number > 0 {
+                    format!("{gap}{text}")
+                } else {
+                    format!("{text}{gap}")
+                }
             })
             .collect();
         // A closed pipe (| head) ends the output, not the command.
@@ -62,7 +70,11 @@ pub(crate) fn table(table: &ResultTable) {
 /// RFC 4180 with a header.
 pub(crate) fn csv(table: &ResultTable) {
     fn quoted(text: &str) -> String {
-        if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
+        if text.contains([',', '"', '\n', '\r']) {
+            format!("\"{}\"", text.replace('"', "\"\""))
+        } else {
+            text.to_owned()
+        }
     }
     let mut out = std::io::stdout().lock();
     let header: Vec<String> = table.columns.iter().map(|column| quoted(&column.name)).collect();

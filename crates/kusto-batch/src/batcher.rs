@@ -117,7 +117,12 @@ impl<K: Eq + Hash + Clone, B: Copy + PartialEq> Batcher<K, B> {
             None => {
                 let id = new_id();
                 actions.push(Action::Open(id));
-                self.open.entry(key.clone()).or_insert(OpenBatch { id, items: 0, raw_size: ByteSize(0), opened: now })
+                self.open.entry(key.clone()).or_insert(OpenBatch {
+                    id,
+                    items: 0,
+                    raw_size: ByteSize(0),
+                    opened: now,
+                })
             }
         };
         batch.items += 1;

@@ -55,10 +55,12 @@ impl BatchingPolicy {
         let value: Value = serde_json::from_str(json).map_err(|_| PolicyError::Shape)?;
         let Value::Object(object) = value else { return Err(PolicyError::Shape) };
         let member = |object: &Map<String, Value>, name: &str| -> Option<String> {
-            object.iter().find(|(key, value)| key.eq_ignore_ascii_case(name) && !value.is_null()).map(|(_, value)| match value {
-                Value::String(text) => text.clone(),
-                other => other.to_string(),
-            })
+            object.iter().find(|(key, value)| key.eq_ignore_ascii_case(name) && !value.is_null()).map(
+                |(_, value)| match value {
+                    Value::String(text) => text.clone(),
+                    other => other.to_string(),
+                },
+            )
         };
         let mut policy = base;
         if let Some(text) = member(&object, "MaximumBatchingTimeSpan") {
@@ -66,20 +68,33 @@ impl BatchingPolicy {
                 .and_then(Timespan::to_duration)
                 .ok_or_else(|| PolicyError::Value("MaximumBatchingTimeSpan", text.clone()))?;
             if policy.maximum_time.is_zero() || policy.maximum_time > Duration::from_secs(1800) {
-                return Err(PolicyError::Range { name: "MaximumBatchingTimeSpan", value: text, limits: "00:30:00" });
+                return Err(PolicyError::Range {
+                    name: "MaximumBatchingTimeSpan",
+                    value: text,
+                    limits: "00:30:00",
+                });
             }
         }
         if let Some(text) = member(&object, "MaximumNumberOfItems") {
             policy.maximum_items =
                 text.parse().map_err(|_| PolicyError::Value("MaximumNumberOfItems", text.clone()))?;
             if !(1..=25_000).contains(&policy.maximum_items) {
-                return Err(PolicyError::Range { name: "MaximumNumberOfItems", value: text, limits: "1 to 25000" });
+                return Err(PolicyError::Range {
+                    name: "MaximumNumberOfItems",
+                    value: text,
+                    limits: "1 to 25000",
+                });
             }
         }
         if let Some(text) = member(&object, "MaximumRawDataSizeMB") {
-            let megabytes: u64 = text.parse().map_err(|_| PolicyError::Value("MaximumRawDataSizeMB", text.clone()))?;
+            let megabytes: u64 =
+                text.parse().map_err(|_| PolicyError::Value("MaximumRawDataSizeMB", text.clone()))?;
             if !(1..=4096).contains(&megabytes) {
-                return Err(PolicyError::Range { name: "MaximumRawDataSizeMB", value: text, limits: "1 to 4096" });
+                return Err(PolicyError::Range {
+                    name: "MaximumRawDataSizeMB",
+                    value: text,
+                    limits: "1 to 4096",
+                });
             }
             policy.maximum_raw_size = ByteSize::mebibytes(megabytes);
         }
@@ -103,10 +118,18 @@ mod tests {
 
     #[test]
     fn policies_read_over_a_base() {
-        let policy = BatchingPolicy::parse_over(BatchingPolicy::KUSTO, r#"{"maximumBatchingTimeSpan":"00:00:10"}"#).unwrap();
+        let policy =
+            BatchingPolicy::parse_over(BatchingPolicy::KUSTO, r#"{"maximumBatchingTimeSpan":"00:00:10"}"#)
+                .unwrap();
         assert_eq!((policy.maximum_time, policy.maximum_items), (Duration::from_secs(10), 500));
         assert_eq!(BatchingPolicy::parse_over(BatchingPolicy::LAPTOP, &policy.to_json()).unwrap(), policy);
-        for json in ["[]", "x", r#"{"MaximumNumberOfItems":0}"#, r#"{"MaximumBatchingTimeSpan":"x"}"#, r#"{"MaximumRawDataSizeMB":5000}"#] {
+        for json in [
+            "[]",
+            "x",
+            r#"{"MaximumNumberOfItems":0}"#,
+            r#"{"MaximumBatchingTimeSpan":"x"}"#,
+            r#"{"MaximumRawDataSizeMB":5000}"#,
+        ] {
             assert!(BatchingPolicy::parse_over(BatchingPolicy::KUSTO, json).is_err(), "{json}");
         }
     }

@@ -61,9 +61,11 @@ impl KustoClient {
 
     /// Runs a management command.
     pub async fn management(&self, database: &str, command: &str) -> Result<DataSetV1, Error> {
-        let body = self.post("/v1/rest/mgmt", "execute", database, command, RequestProperties::default()).await?;
-        DataSetV1::decode(&body)
-            .map_err(|error| Error::new(ErrorKind::Protocol, "the answer to the command cannot be read").caused_by(error))
+        let body =
+            self.post("/v1/rest/mgmt", "execute", database, command, RequestProperties::default()).await?;
+        DataSetV1::decode(&body).map_err(|error| {
+            Error::new(ErrorKind::Protocol, "the answer to the command cannot be read").caused_by(error)
+        })
     }
 
     /// Runs a query.
@@ -72,10 +74,16 @@ impl KustoClient {
     }
 
     /// Runs a query with client request properties.
-    pub async fn query_with(&self, database: &str, query: &str, properties: RequestProperties) -> Result<DataSetV2, Error> {
+    pub async fn query_with(
+        &self,
+        database: &str,
+        query: &str,
+        properties: RequestProperties,
+    ) -> Result<DataSetV2, Error> {
         let body = self.post("/v2/rest/query", "execute_query", database, query, properties).await?;
-        DataSetV2::decode(&body)
-            .map_err(|error| Error::new(ErrorKind::Protocol, "the answer to the query cannot be read").caused_by(error))
+        DataSetV2::decode(&body).map_err(|error| {
+            Error::new(ErrorKind::Protocol, "the answer to the query cannot be read").caused_by(error)
+        })
     }
 
     async fn post(
@@ -91,8 +99,9 @@ impl KustoClient {
             csl: text.to_owned(),
             properties: serde_json::to_value(&properties).unwrap_or_default(),
         };
-        let body = serde_json::to_vec(&request)
-            .map_err(|error| Error::new(ErrorKind::Usage, "the request cannot be written").caused_by(error))?;
+        let body = serde_json::to_vec(&request).map_err(|error| {
+            Error::new(ErrorKind::Usage, "the request cannot be written").caused_by(error)
+        })?;
         let token = self.credential.token(&self.endpoint).await?;
         let url = self.endpoint.join(path);
         let request_id = format!("KRC.{activity};{}", Uuid::new_v4());
@@ -104,7 +113,10 @@ impl KustoClient {
                     .header("accept", "application/json")
                     .header("content-type", "application/json; charset=utf-8")
                     .header("x-ms-client-request-id", &request_id)
-                    .header("x-ms-client-version", concat!("Kusto.Rust.Client:{", env!("CARGO_PKG_VERSION"), "}"))
+                    .header(
+                        "x-ms-client-version",
+                        concat!("Kusto.Rust.Client:{", env!("CARGO_PKG_VERSION"), "}"),
+                    )
                     .header("x-ms-version", "2024-12-12")
                     .header("x-ms-app", &self.application)
                     .body(body.clone());

@@ -37,9 +37,14 @@ impl Credential {
             Self::Token(token) => token.clone(),
             Self::AzureCli(cli) => cli.token(endpoint).await?,
         };
-        let local = ["http://localhost", "http://127.", "http://[::1]"].iter().any(|prefix| endpoint.as_str().starts_with(prefix));
+        let local = ["http://localhost", "http://127.", "http://[::1]"]
+            .iter()
+            .any(|prefix| endpoint.as_str().starts_with(prefix));
         if endpoint.as_str().starts_with("http://") && !local {
-            return Err(Error::new(ErrorKind::Usage, "a token is not sent over plain http; use an https URL"));
+            return Err(Error::new(
+                ErrorKind::Usage,
+                "a token is not sent over plain http; use an https URL",
+            ));
         }
         if token.expose_secret().is_empty() {
             return Err(Error::new(ErrorKind::Unauthorized, "the token is empty"));
@@ -63,12 +68,19 @@ impl AzureCli {
             .output()
             .await
             .map_err(|error| {
-                Error::new(ErrorKind::Unauthorized, "the Azure command line (az) cannot be started; install it or give a token").caused_by(error)
+                Error::new(
+                    ErrorKind::Unauthorized,
+                    "the Azure command line (az) cannot be started; install it or give a token",
+                )
+                .caused_by(error)
             })?;
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr);
             let first = said.lines().find(|line| !line.trim().is_empty()).unwrap_or("no message");
-            return Err(Error::new(ErrorKind::Unauthorized, format!("az gives no token ({first}); run az login")));
+            return Err(Error::new(
+                ErrorKind::Unauthorized,
+                format!("az gives no token ({first}); run az login"),
+            ));
         }
         let token = SecretString::from(String::from_utf8_lossy(&output.stdout).trim().to_owned());
         *kept = Some((token.clone(), Instant::now() + Duration::from_secs(1800)));

@@ -14,8 +14,9 @@ impl Endpoint {
     pub fn parse(text: &str) -> Result<Self, Error> {
         let text = text.trim().trim_end_matches('/');
         let with_scheme = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
-        let url = Url::parse(&with_scheme)
-            .map_err(|error| Error::new(ErrorKind::Usage, "the cluster URL cannot be read").caused_by(error))?;
+        let url = Url::parse(&with_scheme).map_err(|error| {
+            Error::new(ErrorKind::Usage, "the cluster URL cannot be read").caused_by(error)
+        })?;
         let supported = matches!(url.scheme(), "http" | "https") && url.host().is_some();
         if !supported || url.query().is_some() || !url.username().is_empty() {
             return Err(Error::new(
@@ -87,8 +88,16 @@ mod tests {
     #[test]
     fn ingestion_and_engine_hosts() {
         for (given, ingestion, engine) in [
-            ("https://c.kusto.windows.net", "https://ingest-c.kusto.windows.net", "https://c.kusto.windows.net"),
-            ("https://ingest-c.kusto.windows.net/", "https://ingest-c.kusto.windows.net", "https://c.kusto.windows.net"),
+            (
+                "https://c.kusto.windows.net",
+                "https://ingest-c.kusto.windows.net",
+                "https://c.kusto.windows.net",
+            ),
+            (
+                "https://ingest-c.kusto.windows.net/",
+                "https://ingest-c.kusto.windows.net",
+                "https://c.kusto.windows.net",
+            ),
             ("c.kusto.windows.net", "https://ingest-c.kusto.windows.net", "https://c.kusto.windows.net"),
             ("http://localhost:8080", "http://localhost:8080", "http://localhost:8080"),
             ("http://127.0.0.1:80", "http://127.0.0.1", "http://127.0.0.1"),

@@ -94,7 +94,8 @@ impl Error {
     pub fn from_transport(error: reqwest::Error) -> Self {
         let error = error.without_url();
         let kind = if error.is_builder() { ErrorKind::Usage } else { ErrorKind::Unreachable };
-        let message = if error.is_timeout() { "the request timed out" } else { "the request could not be completed" };
+        let message =
+            if error.is_timeout() { "the request timed out" } else { "the request could not be completed" };
         Self::new(kind, message).caused_by(error)
     }
 

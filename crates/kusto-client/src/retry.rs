@@ -34,7 +34,13 @@ impl Default for RetryPolicy {
 impl RetryPolicy {
     /// The pause before the attempt after `attempt` (from 1), or `None` to give up.
     /// `random` is within 0 and 1 and spreads the pause over its upper half.
-    pub fn pause(&self, class: RetryClass, attempt: u32, asked: Option<Duration>, random: f64) -> Option<Duration> {
+    pub fn pause(
+        &self,
+        class: RetryClass,
+        attempt: u32,
+        asked: Option<Duration>,
+        random: f64,
+    ) -> Option<Duration> {
         match class {
             RetryClass::Never => return None,
             RetryClass::Backoff | RetryClass::Throttled => {}

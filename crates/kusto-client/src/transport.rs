@@ -53,7 +53,10 @@ impl Transport {
 
     /// Sends requests made by `make` until one succeeds, the fault is permanent or the
     /// attempts end. Each attempt is a fresh request, so that no body is sent half.
-    pub async fn send(&self, make: impl Fn(&reqwest::Client) -> reqwest::RequestBuilder) -> Result<Answer, Error> {
+    pub async fn send(
+        &self,
+        make: impl Fn(&reqwest::Client) -> reqwest::RequestBuilder,
+    ) -> Result<Answer, Error> {
         let mut attempt = 1;
         loop {
             let (error, asked) = match self.once(make(&self.http)).await {
@@ -73,7 +76,9 @@ impl Transport {
     pub async fn once(&self, request: reqwest::RequestBuilder) -> Result<Answer, (Error, Option<Duration>)> {
         let response = request.send().await.map_err(|error| (Error::from_transport(error), None))?;
         let status = response.status();
-        let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let header = |name: &str| {
+            response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+        };
         let activity = header("x-ms-activity-id").or_else(|| header("x-ms-request-id"));
         let asked = header("retry-after").and_then(|text| text.parse().ok()).map(Duration::from_secs);
         let body = response.bytes().await.map_err(|error| (Error::from_transport(error), None))?;

@@ -52,7 +52,9 @@ impl Column {
         let builder = match column_type {
             ColumnType::Bool => Builder::Bool(BooleanBuilder::new()),
             ColumnType::Int => Builder::Int(Int32Builder::new()),
-            ColumnType::Long | ColumnType::DateTime | ColumnType::Timespan => Builder::Long(Int64Builder::new()),
+            ColumnType::Long | ColumnType::DateTime | ColumnType::Timespan => {
+                Builder::Long(Int64Builder::new())
+            }
             ColumnType::Real => Builder::Real(Float64Builder::new()),
             ColumnType::Decimal | ColumnType::Guid | ColumnType::String | ColumnType::Dynamic => {
                 Builder::Text(StringBuilder::new())

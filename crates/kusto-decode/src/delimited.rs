@@ -117,7 +117,11 @@ impl Records {
                     return Ok(Some((&self.buffer[..written], &self.ends[..fields])));
                 }
                 ReadRecordResult::InputEmpty if at_end => {
-                    return if pending { Err(DecodeError::ClosingQuote { record: self.record + 1 }) } else { Ok(None) };
+                    return if pending {
+                        Err(DecodeError::ClosingQuote { record: self.record + 1 })
+                    } else {
+                        Ok(None)
+                    };
                 }
                 ReadRecordResult::InputEmpty => {}
                 ReadRecordResult::OutputFull => {
@@ -180,7 +184,11 @@ pub(crate) fn field<'r>(bytes: &'r [u8], ends: &[usize], index: usize) -> Option
     Some(String::from_utf8_lossy(&bytes[start..end]))
 }
 
-pub(crate) fn decode(input: Input, request: &DecodeRequest<'_>, sink: Sink<'_>) -> Result<DecodeReport, DecodeError> {
+pub(crate) fn decode(
+    input: Input,
+    request: &DecodeRequest<'_>,
+    sink: Sink<'_>,
+) -> Result<DecodeReport, DecodeError> {
     let origins = origins(request);
     let mut columns = Columns::new(request.schema);
     let mut records = Records::new(open(input)?, request.format);

@@ -65,7 +65,9 @@ pub enum DecodeError {
     #[error("the source cannot be read")]
     Io(#[source] std::io::Error),
     /// A format that is not read here.
-    #[error("format {0} is not supported here; csv, tsv, psv, scsv, sohsv, txt, raw, json, multijson and parquet are")]
+    #[error(
+        "format {0} is not supported here; csv, tsv, psv, scsv, sohsv, txt, raw, json, multijson and parquet are"
+    )]
     FormatNotSupported(DataFormat),
     /// A compression that is not read here.
     #[error("zip archives are not supported here; use gzip")]
@@ -95,7 +97,9 @@ impl DecodeError {
             Self::FieldCount { .. } => "Stream_WrongNumberOfFields",
             Self::ClosingQuote { .. } => "Stream_ClosingQuoteMissing",
             Self::RecordTooLarge { .. } => "Stream_InputStreamTooLarge",
-            Self::Malformed { .. } | Self::WrongFormat { .. } | Self::Compression { .. } => "BadRequest_InvalidBlob",
+            Self::Malformed { .. } | Self::WrongFormat { .. } | Self::Compression { .. } => {
+                "BadRequest_InvalidBlob"
+            }
             Self::Io(_) => "Download_UnknownError",
             Self::FormatNotSupported(_) | Self::ZipNotSupported => "BadRequest_FormatNotSupported",
             Self::MappingKind { .. } => "BadRequest_InvalidMapping",

@@ -2,12 +2,14 @@
 //! record is a header. Texts that stand for nothing (`NA`, `null`, the empty text)
 //! count for no type, so that they do not turn a number column into text.
 
+use crate::DecodeError;
 use crate::delimited::{Records, field};
 use crate::input::{Input, open};
 use crate::json_frame::{Lines, Values};
-use crate::DecodeError;
 use arrow_schema::DataType;
-use kusto_types::{Column, ColumnName, ColumnType, DataFormat, DateTime, FormatFamily, TableSchema, canonical_guid};
+use kusto_types::{
+    Column, ColumnName, ColumnType, DataFormat, DateTime, FormatFamily, TableSchema, canonical_guid,
+};
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};
 
@@ -35,7 +37,9 @@ pub enum InferError {
     #[error(transparent)]
     Decode(#[from] DecodeError),
     /// The text is not UTF-8.
-    #[error("record {record} is not UTF-8 text; convert the file (for instance with iconv) before ingesting it")]
+    #[error(
+        "record {record} is not UTF-8 text; convert the file (for instance with iconv) before ingesting it"
+    )]
     NotUtf8 {
         /// Number of the record, from 1.
         record: u64,
@@ -92,11 +96,14 @@ impl Candidates {
         let is_code = digits.len() > 1 && digits.starts_with('0') && !digits.starts_with("0.");
         let numeric_start = digits.starts_with(|c: char| c.is_ascii_digit() || c == '.');
         self.long &= !is_code && numeric_start && text.parse::<i64>().is_ok();
-        self.real &= !is_code && (numeric_start || matches!(digits, "NaN" | "inf" | "Inf")) && text.parse::<f64>().is_ok();
+        self.real &= !is_code
+            && (numeric_start || matches!(digits, "NaN" | "inf" | "Inf"))
+            && text.parse::<f64>().is_ok();
         self.datetime &= text.len() >= 8 && text.contains(['-', '/', ':']) && DateTime::parse(text).is_some();
         self.timespan &= text.contains(':') && kusto_types::Timespan::parse(text).is_some();
         self.guid &= text.len() >= 32 && canonical_guid(text).is_some();
-        self.dynamic &= text.starts_with(['{', '[']) && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
+        self.dynamic &=
+            text.starts_with(['{', '[']) && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
     }
 
     fn decide(self) -> ColumnType {
@@ -167,7 +174,10 @@ fn infer_delimited(input: Input, format: DataFormat) -> Result<Inferred, InferEr
             return Err(InferError::NotUtf8 { record: number });
         }
         if number == 1 {
-            first = (0..ends.len()).filter_map(|index| field(bytes, ends, index)).map(|text| text.into_owned()).collect();
+            first = (0..ends.len())
+                .filter_map(|index| field(bytes, ends, index))
+                .map(|text| text.into_owned())
+                .collect();
             continue;
         }
         if columns.len() < ends.len() {
@@ -191,7 +201,9 @@ fn infer_delimited(input: Input, format: DataFormat) -> Result<Inferred, InferEr
     }
     let unique: HashSet<&String> = first.iter().collect();
     let names_columns = first.iter().all(|name| {
-        name.trim().starts_with(|c: char| c.is_alphabetic() || c == '_') && name.len() < 128 && !Candidates::is_nothing(name.trim())
+        name.trim().starts_with(|c: char| c.is_alphabetic() || c == '_')
+            && name.len() < 128
+            && !Candidates::is_nothing(name.trim())
     }) && unique.len() == first.len()
         && values_like_header.is_empty();
     // A first record that fits the types of the rest is data, unless every column is text.
@@ -221,7 +233,14 @@ fn infer_delimited(input: Input, format: DataFormat) -> Result<Inferred, InferEr
             column_type: candidates.decide(),
         });
     }
-    Ok(Inferred { schema: TableSchema::new(schema)?, header, first_record: first, format, sampled: number, complete })
+    Ok(Inferred {
+        schema: TableSchema::new(schema)?,
+        header,
+        first_record: first,
+        format,
+        sampled: number,
+        complete,
+    })
 }
 
 fn infer_json(input: Input, format: DataFormat) -> Result<Inferred, InferError> {
@@ -289,9 +308,19 @@ fn infer_json(input: Input, format: DataFormat) -> Result<Inferred, InferError> 
         }
     }
     if schema.is_empty() {
-        return Err(DecodeError::NoRecords { first_fault: Some("the records have no usable property".to_owned()) }.into());
+        return Err(DecodeError::NoRecords {
+            first_fault: Some("the records have no usable property".to_owned()),
+        }
+        .into());
     }
-    Ok(Inferred { schema: TableSchema::new(schema)?, header: false, first_record: Vec::new(), format, sampled, complete })
+    Ok(Inferred {
+        schema: TableSchema::new(schema)?,
+        header: false,
+        first_record: Vec::new(),
+        format,
+        sampled,
+        complete,
+    })
 }
 
 fn json_type(value: &Value) -> Option<ColumnType> {
@@ -302,7 +331,8 @@ fn json_type(value: &Value) -> Option<ColumnType> {
         Value::Number(_) => Some(ColumnType::Real),
         Value::String(text) if Candidates::is_nothing(text.trim()) => None,
         Value::String(text) => {
-            let is_instant = text.len() >= 10 && text.as_bytes()[4] == b'-' && DateTime::parse(text).is_some();
+            let is_instant =
+                text.len() >= 10 && text.as_bytes()[4] == b'-' && DateTime::parse(text).is_some();
             if is_instant {
                 Some(ColumnType::DateTime)
             } else if text.len() == 36 && canonical_guid(text).is_some() {
@@ -319,10 +349,13 @@ fn merged(a: Option<ColumnType>, b: Option<ColumnType>) -> Option<ColumnType> {
     match (a, b) {
         (None, other) | (other, None) => other,
         (Some(a), Some(b)) if a == b => Some(a),
-        (Some(ColumnType::Long | ColumnType::Real), Some(ColumnType::Long | ColumnType::Real)) => Some(ColumnType::Real),
-        (Some(ColumnType::String | ColumnType::DateTime | ColumnType::Guid), Some(ColumnType::String | ColumnType::DateTime | ColumnType::Guid)) => {
-            Some(ColumnType::String)
+        (Some(ColumnType::Long | ColumnType::Real), Some(ColumnType::Long | ColumnType::Real)) => {
+            Some(ColumnType::Real)
         }
+        (
+            Some(ColumnType::String | ColumnType::DateTime | ColumnType::Guid),
+            Some(ColumnType::String | ColumnType::DateTime | ColumnType::Guid),
+        ) => Some(ColumnType::String),
         _ => Some(ColumnType::Dynamic),
     }
 }
@@ -334,12 +367,16 @@ fn infer_parquet(input: Input) -> Result<Inferred, InferError> {
     for field in schema.fields() {
         let column_type = match field.data_type() {
             DataType::Boolean => ColumnType::Bool,
-            DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::UInt8 | DataType::UInt16 => ColumnType::Int,
+            DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::UInt8 | DataType::UInt16 => {
+                ColumnType::Int
+            }
             DataType::Int64 | DataType::UInt32 | DataType::UInt64 => ColumnType::Long,
             DataType::Float16 | DataType::Float32 | DataType::Float64 => ColumnType::Real,
             DataType::Decimal128(_, _) | DataType::Decimal256(_, _) => ColumnType::Decimal,
             DataType::Timestamp(_, _) | DataType::Date32 | DataType::Date64 => ColumnType::DateTime,
-            DataType::List(_) | DataType::LargeList(_) | DataType::Struct(_) | DataType::Map(_, _) => ColumnType::Dynamic,
+            DataType::List(_) | DataType::LargeList(_) | DataType::Struct(_) | DataType::Map(_, _) => {
+                ColumnType::Dynamic
+            }
             _ => ColumnType::String,
         };
         let name = ColumnName::new(field.name().as_str()).map_err(kusto_types::SchemaError::from)?;

@@ -80,7 +80,10 @@ pub fn open(input: Input) -> Result<RawReader, DecodeError> {
     }
     let (inner, compressed): (Box<dyn BufRead>, bool) = match sniff_compression(&head[..length]) {
         Compression::Gzip => (
-            Box::new(BufReader::with_capacity(BUFFER, MultiGzDecoder::new(BufReader::with_capacity(BUFFER, reader)))),
+            Box::new(BufReader::with_capacity(
+                BUFFER,
+                MultiGzDecoder::new(BufReader::with_capacity(BUFFER, reader)),
+            )),
             true,
         ),
         Compression::Zip => return Err(DecodeError::ZipNotSupported),

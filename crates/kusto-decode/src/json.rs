@@ -135,7 +135,11 @@ enum Frames {
     Values(Values),
 }
 
-pub(crate) fn decode(input: Input, request: &DecodeRequest<'_>, sink: Sink<'_>) -> Result<DecodeReport, DecodeError> {
+pub(crate) fn decode(
+    input: Input,
+    request: &DecodeRequest<'_>,
+    sink: Sink<'_>,
+) -> Result<DecodeReport, DecodeError> {
     let plan = plan(request);
     let mut columns = Columns::new(request.schema);
     let mut report = DecodeReport::default();

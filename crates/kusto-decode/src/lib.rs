@@ -16,7 +16,7 @@ mod parquet;
 mod request;
 
 pub use error::DecodeError;
-pub use infer::{Inferred, InferError, infer};
+pub use infer::{InferError, Inferred, infer};
 pub use input::{Input, open};
 pub use request::{DecodeReport, DecodeRequest, Validation};
 
@@ -44,7 +44,9 @@ pub fn decode(
         | DataFormat::Psv
         | DataFormat::Txt
         | DataFormat::Raw => delimited::decode(input, request, sink)?,
-        DataFormat::Json | DataFormat::MultiJson | DataFormat::SingleJson => json::decode(input, request, sink)?,
+        DataFormat::Json | DataFormat::MultiJson | DataFormat::SingleJson => {
+            json::decode(input, request, sink)?
+        }
         DataFormat::Parquet => parquet::decode(input, request, sink)?,
         other => return Err(DecodeError::FormatNotSupported(other)),
     };

@@ -7,8 +7,8 @@ use crate::{DecodeError, DecodeReport, DecodeRequest};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
     Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
-    TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType, UInt8Type,
-    UInt16Type, UInt32Type, UInt64Type,
+    TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
+    UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_cast::display::{ArrayFormatter, FormatOptions};
@@ -31,20 +31,30 @@ pub(crate) fn reader(input: Input) -> Result<(ParquetRecordBatchReader, u64), De
             if size == 0 {
                 return Err(DecodeError::Empty);
             }
-            (ParquetRecordBatchReaderBuilder::try_new(file).map_err(wrong)?.with_batch_size(8192).build(), size)
+            (
+                ParquetRecordBatchReaderBuilder::try_new(file).map_err(wrong)?.with_batch_size(8192).build(),
+                size,
+            )
         }
         Input::Bytes(bytes) => {
             if bytes.is_empty() {
                 return Err(DecodeError::Empty);
             }
             let size = bytes.len() as u64;
-            (ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(wrong)?.with_batch_size(8192).build(), size)
+            (
+                ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(wrong)?.with_batch_size(8192).build(),
+                size,
+            )
         }
     };
     Ok((reader.map_err(wrong)?, size))
 }
 
-pub(crate) fn decode(input: Input, request: &DecodeRequest<'_>, sink: Sink<'_>) -> Result<DecodeReport, DecodeError> {
+pub(crate) fn decode(
+    input: Input,
+    request: &DecodeRequest<'_>,
+    sink: Sink<'_>,
+) -> Result<DecodeReport, DecodeError> {
     let (reader, size) = reader(input)?;
     let mut report = DecodeReport { raw_bytes: size, ..DecodeReport::default() };
     let mut columns = Columns::new(request.schema);
@@ -53,7 +63,8 @@ pub(crate) fn decode(input: Input, request: &DecodeRequest<'_>, sink: Sink<'_>) 
         for (index, column) in request.schema.columns().iter().enumerate() {
             let target = &mut columns.columns[index];
             let rows = batch.num_rows();
-            let element = request.mapping.map(|mapping| mapping.elements.iter().find(|e| e.column == column.name));
+            let element =
+                request.mapping.map(|mapping| mapping.elements.iter().find(|e| e.column == column.name));
             match element {
                 None => match batch.column_by_name(column.name.as_str()) {
                     Some(array) => push_array(target, column.column_type, array, &[], None),
@@ -63,15 +74,20 @@ pub(crate) fn decode(input: Input, request: &DecodeRequest<'_>, sink: Sink<'_>) 
                 Some(Some(element)) => match &element.source {
                     MappingSource::Path(path) => match path.steps().split_first() {
                         Some((PathStep::Property(name), rest)) => match batch.column_by_name(name) {
-                            Some(array) => push_array(target, column.column_type, array, rest, element.transform),
+                            Some(array) => {
+                                push_array(target, column.column_type, array, rest, element.transform)
+                            }
                             None => (0..rows).for_each(|_| target.push_null()),
                         },
                         _ => (0..rows).for_each(|_| target.push_null()),
                     },
                     MappingSource::Const(text) => (0..rows).for_each(|_| target.push_text(text)),
-                    MappingSource::SourceLocation => (0..rows).for_each(|_| target.push_text(request.source_location)),
+                    MappingSource::SourceLocation => {
+                        (0..rows).for_each(|_| target.push_text(request.source_location))
+                    }
                     MappingSource::SourceLineNumber => {
-                        (0..rows as u64).for_each(|row| target.push_text(&(report.rows + row + 1).to_string()));
+                        (0..rows as u64)
+                            .for_each(|row| target.push_text(&(report.rows + row + 1).to_string()));
                     }
                     MappingSource::Ordinal(_) => (0..rows).for_each(|_| target.push_null()),
                 },
@@ -135,7 +151,11 @@ fn json_of(array: &ArrayRef, row: usize) -> Value {
         DataType::Struct(fields) => {
             let columns = array.as_struct().columns();
             Value::Object(
-                fields.iter().zip(columns).map(|(field, column)| (field.name().clone(), json_of(column, row))).collect(),
+                fields
+                    .iter()
+                    .zip(columns)
+                    .map(|(field, column)| (field.name().clone(), json_of(column, row)))
+                    .collect(),
             )
         }
         DataType::Map(_, _) => {
@@ -168,7 +188,13 @@ fn text_of(array: &ArrayRef, row: usize) -> String {
     }
 }
 
-fn push_array(target: &mut Column, wanted: ColumnType, array: &ArrayRef, steps: &[PathStep], transform: Option<Transform>) {
+fn push_array(
+    target: &mut Column,
+    wanted: ColumnType,
+    array: &ArrayRef,
+    steps: &[PathStep],
+    transform: Option<Transform>,
+) {
     for row in 0..array.len() {
         if array.is_null(row) {
             target.push_null();
@@ -205,7 +231,9 @@ fn push_array(target: &mut Column, wanted: ColumnType, array: &ArrayRef, steps: 
                 (ColumnType::String, Some(instant)) => target.push_text(&instant.to_string()),
                 _ => target.push_null(),
             },
-            DataType::Boolean => target.push_text(if array.as_boolean().value(row) { "true" } else { "false" }),
+            DataType::Boolean => {
+                target.push_text(if array.as_boolean().value(row) { "true" } else { "false" })
+            }
             DataType::Float32 | DataType::Float64 | DataType::Float16 => {
                 let value = match array.data_type() {
                     DataType::Float64 => array.as_primitive::<Float64Type>().value(row),
@@ -216,8 +244,12 @@ fn push_array(target: &mut Column, wanted: ColumnType, array: &ArrayRef, steps: 
                 match wanted {
                     // A float column of whole numbers (pandas writes one for integers
                     // with gaps) fits an integer column.
-                    ColumnType::Int | ColumnType::Long if whole => target.push_text(&(value as i64).to_string()),
-                    ColumnType::Int | ColumnType::Long | ColumnType::DateTime | ColumnType::Timespan => target.push_null(),
+                    ColumnType::Int | ColumnType::Long if whole => {
+                        target.push_text(&(value as i64).to_string())
+                    }
+                    ColumnType::Int | ColumnType::Long | ColumnType::DateTime | ColumnType::Timespan => {
+                        target.push_null()
+                    }
                     _ => target.push_text(&value.to_string()),
                 }
             }
@@ -225,7 +257,10 @@ fn push_array(target: &mut Column, wanted: ColumnType, array: &ArrayRef, steps: 
                 let text = decimal_text(array.as_primitive::<Decimal128Type>().value(row), *scale);
                 target.push_text(&text);
             }
-            DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => {
+            DataType::Binary
+            | DataType::LargeBinary
+            | DataType::BinaryView
+            | DataType::FixedSizeBinary(_) => {
                 push_binary(target, wanted, array, row);
             }
             _ => target.push_json(&json_of(array, row).to_string()),
@@ -242,7 +277,10 @@ fn push_binary(target: &mut Column, wanted: ColumnType, array: &ArrayRef, row: u
         _ => array.as_fixed_size_binary().value(row),
     };
     match <[u8; 16]>::try_from(bytes) {
-        Ok(id) if matches!(wanted, ColumnType::Guid | ColumnType::String) && std::str::from_utf8(bytes).is_err() => {
+        Ok(id)
+            if matches!(wanted, ColumnType::Guid | ColumnType::String)
+                && std::str::from_utf8(bytes).is_err() =>
+        {
             let hex: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
             target.push_text(&kusto_types::canonical_guid(&hex).unwrap_or_default());
         }
@@ -252,7 +290,6 @@ fn push_binary(target: &mut Column, wanted: ColumnType, array: &ArrayRef, row: u
         },
     }
 }
-
 
 fn decimal_text(value: i128, scale: i8) -> String {
     let digits = value.unsigned_abs().to_string();

@@ -41,7 +41,10 @@ impl DecodeRequest<'_> {
         }
         for element in &mapping.elements {
             let Some(position) = self.schema.position(element.column.as_str()) else {
-                return Err(DecodeError::MappingMismatch(format!("the table has no column {}", element.column)));
+                return Err(DecodeError::MappingMismatch(format!(
+                    "the table has no column {}",
+                    element.column
+                )));
             };
             let in_table = self.schema.columns()[position].column_type;
             if let Some(said) = element.column_type.filter(|said| *said != in_table) {

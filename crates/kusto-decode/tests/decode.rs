@@ -11,10 +11,14 @@ fn rows(batches: &[RecordBatch]) -> Vec<String> {
     let options = FormatOptions::default().with_null("∅");
     let mut rows = Vec::new();
     for batch in batches {
-        let columns: Vec<_> = batch.columns().iter().map(|c| ArrayFormatter::try_new(c, &options).unwrap()).collect();
+        let columns: Vec<_> =
+            batch.columns().iter().map(|c| ArrayFormatter::try_new(c, &options).unwrap()).collect();
         for row in 0..batch.num_rows() {
-            let cells: Vec<String> = columns.iter().zip(batch.columns())
-                .map(|(f, c)| if c.is_null(row) { "∅".into() } else { f.value(row).to_string() }).collect();
+            let cells: Vec<String> = columns
+                .iter()
+                .zip(batch.columns())
+                .map(|(f, c)| if c.is_null(row) { "∅".into() } else { f.value(row).to_string() })
+                .collect();
             rows.push(cells.join("|"));
         }
     }
@@ -22,15 +26,27 @@ fn rows(batches: &[RecordBatch]) -> Vec<String> {
 }
 
 fn run_with(
-    bytes: &[u8], format: DataFormat, schema: &TableSchema, mapping: Option<&str>, change: impl Fn(&mut DecodeRequest<'_>),
+    bytes: &[u8],
+    format: DataFormat,
+    schema: &TableSchema,
+    mapping: Option<&str>,
+    change: impl Fn(&mut DecodeRequest<'_>),
 ) -> Result<(Vec<String>, DecodeReport), DecodeError> {
     let mapping = mapping.map(|json| IngestionMapping::parse(format.mapping_kind(), json).unwrap());
     let mut request = DecodeRequest {
-        format, schema, mapping: mapping.as_ref(), ignore_first_record: false, source_location: "https://x/c/b.csv", validation: Validation::Fail,
+        format,
+        schema,
+        mapping: mapping.as_ref(),
+        ignore_first_record: false,
+        source_location: "https://x/c/b.csv",
+        validation: Validation::Fail,
     };
     change(&mut request);
     let mut batches = Vec::new();
-    let report = decode(Input::Bytes(Bytes::copy_from_slice(bytes)), &request, &mut |batch| { batches.push(batch); Ok(()) })?;
+    let report = decode(Input::Bytes(Bytes::copy_from_slice(bytes)), &request, &mut |batch| {
+        batches.push(batch);
+        Ok(())
+    })?;
     Ok((rows(&batches), report))
 }
 
@@ -55,14 +71,24 @@ fn csv_follows_rfc_4180_and_nulls_what_does_not_fit() {
 #[test]
 fn every_type_reads_from_text() {
     let schema = TableSchema::of([
-        ("b", T::Bool), ("i", T::Int), ("dec", T::Decimal), ("dt", T::DateTime), ("ts", T::Timespan), ("g", T::Guid), ("dyn", T::Dynamic),
-    ]).unwrap();
+        ("b", T::Bool),
+        ("i", T::Int),
+        ("dec", T::Decimal),
+        ("dt", T::DateTime),
+        ("ts", T::Timespan),
+        ("g", T::Guid),
+        ("dyn", T::Dynamic),
+    ])
+    .unwrap();
     let text = "true,7,1.50,2013-01-01,1.00:00:00,74BE27DE1E4E49D9B579FE0B331D3642,\"{\"\"a\"\":1}\"\n0,3000000000,x,x,x,x,plain\n,,,,,,null\n";
-    assert_eq!(run(text, DataFormat::Csv, &schema).unwrap(), [
-        "true|7|1.5|634925952000000000|864000000000|74be27de-1e4e-49d9-b579-fe0b331d3642|{\"a\":1}",
-        "false|∅|∅|∅|∅|∅|\"plain\"",
-        "∅|∅|∅|∅|∅|∅|∅",
-    ]);
+    assert_eq!(
+        run(text, DataFormat::Csv, &schema).unwrap(),
+        [
+            "true|7|1.5|634925952000000000|864000000000|74be27de-1e4e-49d9-b579-fe0b331d3642|{\"a\":1}",
+            "false|∅|∅|∅|∅|∅|\"plain\"",
+            "∅|∅|∅|∅|∅|∅|∅",
+        ]
+    );
 }
 
 #[test]
@@ -73,8 +99,14 @@ fn faults_of_delimited_sources() {
     assert_eq!(fault("1,a,2\n2,\"open,3\n4,b,5\n"), "Stream_ClosingQuoteMissing");
     assert_eq!(fault("\""), "Stream_ClosingQuoteMissing");
     assert_eq!(fault("1,a,2\n2,b\n"), "Stream_WrongNumberOfFields");
-    assert_eq!(run_with(b"\xff\xfe1\0", DataFormat::Csv, &schema(), None, |_| {}).unwrap_err().code(), "BadRequest_InvalidBlob");
-    let drop = run_with(b"1,a,2\n2,b\n3,c,4\n", DataFormat::Csv, &schema(), None, |r| r.validation = Validation::DropRecord).unwrap();
+    assert_eq!(
+        run_with(b"\xff\xfe1\0", DataFormat::Csv, &schema(), None, |_| {}).unwrap_err().code(),
+        "BadRequest_InvalidBlob"
+    );
+    let drop = run_with(b"1,a,2\n2,b\n3,c,4\n", DataFormat::Csv, &schema(), None, |r| {
+        r.validation = Validation::DropRecord
+    })
+    .unwrap();
     assert_eq!((drop.0.len(), drop.1.dropped), (2, 1));
     let lossy = run_with(b"1,\xe9t\xe9,2\n", DataFormat::Csv, &schema(), None, |_| {}).unwrap();
     assert_eq!(lossy.0, ["1|\u{fffd}t\u{fffd}|2.0"]);
@@ -82,9 +114,12 @@ fn faults_of_delimited_sources() {
 
 #[test]
 fn headers_are_skipped_when_asked() {
-    let (rows, report) = run_with(b"id,name,v\n1,a,2\n", DataFormat::Csv, &schema(), None, |r| r.ignore_first_record = true).unwrap();
+    let (rows, report) =
+        run_with(b"id,name,v\n1,a,2\n", DataFormat::Csv, &schema(), None, |r| r.ignore_first_record = true)
+            .unwrap();
     assert_eq!((rows, report.rows, report.header_only), (vec!["1|a|2.0".to_owned()], 1, false));
-    let (rows, report) = run_with(b"id,name,v\n", DataFormat::Csv, &schema(), None, |r| r.ignore_first_record = true).unwrap();
+    let (rows, report) =
+        run_with(b"id,name,v\n", DataFormat::Csv, &schema(), None, |r| r.ignore_first_record = true).unwrap();
     assert_eq!((rows.len(), report.header_only), (0, true));
 }
 
@@ -94,61 +129,111 @@ fn mappings_place_fields() {
     assert_eq!(run_with(b"5,x\n", DataFormat::Csv, &schema(), Some(mapping), |_| {}).unwrap().0, ["∅|k|5.0"]);
     let mapping = r#"[{"column":"id","path":"$.a.b[1]"},{"column":"name","path":"$['x y']"},{"column":"v","path":"$.none"}]"#;
     let json = r#"{"a":{"b":[1,2]},"x y":"q\n"}"#;
-    assert_eq!(run_with(json.as_bytes(), DataFormat::Json, &schema(), Some(mapping), |_| {}).unwrap().0, ["2|q\n|∅"]);
+    assert_eq!(
+        run_with(json.as_bytes(), DataFormat::Json, &schema(), Some(mapping), |_| {}).unwrap().0,
+        ["2|q\n|∅"]
+    );
     let mapping = r#"[{"column":"name","Properties":{"Transform":"SourceLocation"}},{"column":"id","Properties":{"Transform":"SourceLineNumber"}}]"#;
-    assert_eq!(run_with(b"{}\n{}", DataFormat::Json, &schema(), Some(mapping), |_| {}).unwrap().0, ["1|https://x/c/b.csv|∅", "2|https://x/c/b.csv|∅"]);
+    assert_eq!(
+        run_with(b"{}\n{}", DataFormat::Json, &schema(), Some(mapping), |_| {}).unwrap().0,
+        ["1|https://x/c/b.csv|∅", "2|https://x/c/b.csv|∅"]
+    );
     let unknown = r#"[{"column":"nope","path":"$.a"}]"#;
-    assert_eq!(run_with(b"{}", DataFormat::Json, &schema(), Some(unknown), |_| {}).unwrap_err().code(), "BadRequest_InconsistentMapping");
+    assert_eq!(
+        run_with(b"{}", DataFormat::Json, &schema(), Some(unknown), |_| {}).unwrap_err().code(),
+        "BadRequest_InconsistentMapping"
+    );
 }
 
 #[test]
 fn json_lines_drop_bad_records_and_multijson_fails() {
-    let text = "{\"id\":1,\"name\":\"a\",\"v\":1.5}\nnot json\n\n{\"id\":\"2\",\"name\":{\"k\": 1},\"v\":null}\n";
+    let text =
+        "{\"id\":1,\"name\":\"a\",\"v\":1.5}\nnot json\n\n{\"id\":\"2\",\"name\":{\"k\": 1},\"v\":null}\n";
     let (rows, report) = run_with(text.as_bytes(), DataFormat::Json, &schema(), None, |_| {}).unwrap();
     assert_eq!(rows, ["1|a|1.5", "2|{\"k\": 1}|∅"]);
     assert_eq!(report.dropped, 1);
-    assert_eq!(run("[1,2]", DataFormat::Json, &schema()).unwrap_err().code(), "BadRequest_NoRecordsOrWrongFormat");
-    assert_eq!(run(" [ {\"id\":1},\n{\"id\":\n2} ] ", DataFormat::MultiJson, &schema()).unwrap(), ["1||∅", "2||∅"]);
+    assert_eq!(
+        run("[1,2]", DataFormat::Json, &schema()).unwrap_err().code(),
+        "BadRequest_NoRecordsOrWrongFormat"
+    );
+    assert_eq!(
+        run(" [ {\"id\":1},\n{\"id\":\n2} ] ", DataFormat::MultiJson, &schema()).unwrap(),
+        ["1||∅", "2||∅"]
+    );
     assert_eq!(run("{\"id\":1}{\"id\":2}", DataFormat::MultiJson, &schema()).unwrap().len(), 2);
     for bad in ["[{\"id\":1}", "{\"id\":", "hello", "{\"id\":x}", "[{}] {}"] {
-        assert_eq!(run(bad, DataFormat::MultiJson, &schema()).unwrap_err().code(), "BadRequest_InvalidBlob", "{bad}");
+        assert_eq!(
+            run(bad, DataFormat::MultiJson, &schema()).unwrap_err().code(),
+            "BadRequest_InvalidBlob",
+            "{bad}"
+        );
     }
     let big = TableSchema::of([("d", T::Decimal), ("l", T::Long), ("y", T::Dynamic)]).unwrap();
-    assert_eq!(run(r#"{"d":12345678901234567890.123,"l":9007199254740993,"y":{"n":9007199254740993}}"#, DataFormat::Json, &big).unwrap(),
-        [r#"12345678901234567890.123|9007199254740993|{"n":9007199254740993}"#]);
+    assert_eq!(
+        run(
+            r#"{"d":12345678901234567890.123,"l":9007199254740993,"y":{"n":9007199254740993}}"#,
+            DataFormat::Json,
+            &big
+        )
+        .unwrap(),
+        [r#"12345678901234567890.123|9007199254740993|{"n":9007199254740993}"#]
+    );
 }
 
 #[test]
 fn unix_times_transform() {
     let schema = TableSchema::of([("at", T::DateTime)]).unwrap();
-    let mapping = r#"[{"column":"at","Properties":{"Path":"$.t","Transform":"DateTimeFromUnixMilliseconds"}}]"#;
-    assert_eq!(run_with(br#"{"t":1517966773840}"#, DataFormat::Json, &schema, Some(mapping), |_| {}).unwrap().0, ["636535635738400000"]);
+    let mapping =
+        r#"[{"column":"at","Properties":{"Path":"$.t","Transform":"DateTimeFromUnixMilliseconds"}}]"#;
+    assert_eq!(
+        run_with(br#"{"t":1517966773840}"#, DataFormat::Json, &schema, Some(mapping), |_| {}).unwrap().0,
+        ["636535635738400000"]
+    );
 }
 
 #[test]
 fn gzip_is_seen_by_its_bytes_and_a_cut_stream_is_a_fault() {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-    for row in 0..50_000 { writeln!(encoder, "{row},name {row},{}", row * 7919 % 1000).unwrap(); }
+    for row in 0..50_000 {
+        writeln!(encoder, "{row},name {row},{}", row * 7919 % 1000).unwrap();
+    }
     let bytes = encoder.finish().unwrap();
     assert_eq!(run_with(&bytes, DataFormat::Csv, &schema(), None, |_| {}).unwrap().1.rows, 50_000);
     let fault = run_with(&bytes[..bytes.len() / 2], DataFormat::Csv, &schema(), None, |_| {}).unwrap_err();
     assert!(matches!(fault, DecodeError::Compression { .. }), "{fault:?}");
     assert!(fault.is_permanent());
-    assert_eq!(run_with(b"PK\x03\x04....", DataFormat::Csv, &schema(), None, |_| {}).unwrap_err().code(), "BadRequest_FormatNotSupported");
+    assert_eq!(
+        run_with(b"PK\x03\x04....", DataFormat::Csv, &schema(), None, |_| {}).unwrap_err().code(),
+        "BadRequest_FormatNotSupported"
+    );
 }
 
 #[test]
 fn parquet_reads_back_by_name() {
     let mut batches = Vec::new();
     let other = TableSchema::of([("v", T::Real), ("id", T::Int), ("name", T::String)]).unwrap();
-    let request = DecodeRequest { format: DataFormat::Csv, schema: &other, mapping: None, ignore_first_record: false, source_location: "", validation: Validation::Fail };
-    decode(Input::Bytes("1.5,7,a\n,,\n".into()), &request, &mut |batch| { batches.push(batch); Ok(()) }).unwrap();
+    let request = DecodeRequest {
+        format: DataFormat::Csv,
+        schema: &other,
+        mapping: None,
+        ignore_first_record: false,
+        source_location: "",
+        validation: Validation::Fail,
+    };
+    decode(Input::Bytes("1.5,7,a\n,,\n".into()), &request, &mut |batch| {
+        batches.push(batch);
+        Ok(())
+    })
+    .unwrap();
     let mut file = Vec::new();
     let mut writer = parquet::arrow::ArrowWriter::try_new(&mut file, batches[0].schema(), None).unwrap();
     writer.write(&batches[0]).unwrap();
     writer.close().unwrap();
     assert_eq!(run_with(&file, DataFormat::Parquet, &schema(), None, |_| {}).unwrap().0, ["7|a|1.5", "∅||∅"]);
-    assert_eq!(run("not parquet at all", DataFormat::Parquet, &schema()).unwrap_err().code(), "BadRequest_InvalidBlob");
+    assert_eq!(
+        run("not parquet at all", DataFormat::Parquet, &schema()).unwrap_err().code(),
+        "BadRequest_InvalidBlob"
+    );
 }
 
 #[test]
@@ -156,9 +241,21 @@ fn no_bytes_make_it_panic() {
     let mut seed = 42u64;
     for round in 0..3000 {
         let length = round % 64;
-        let bytes: Vec<u8> = (0..length).map(|_| { seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-            b"{}[]\",:\\\n\r1a.\xff\x1f\x8bPAR1 "[(seed >> 33) as usize % 21] }).collect();
-        for format in [DataFormat::Csv, DataFormat::Tsv, DataFormat::Json, DataFormat::MultiJson, DataFormat::Parquet, DataFormat::Txt, DataFormat::Raw] {
+        let bytes: Vec<u8> = (0..length)
+            .map(|_| {
+                seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+                b"{}[]\",:\\\n\r1a.\xff\x1f\x8bPAR1 "[(seed >> 33) as usize % 21]
+            })
+            .collect();
+        for format in [
+            DataFormat::Csv,
+            DataFormat::Tsv,
+            DataFormat::Json,
+            DataFormat::MultiJson,
+            DataFormat::Parquet,
+            DataFormat::Txt,
+            DataFormat::Raw,
+        ] {
             let _ = run_with(&bytes, format, &schema(), None, |_| {});
             let shared = bytes.clone();
             let _ = infer(move || Ok(Input::Bytes(shared.clone().into())), format);
@@ -174,15 +271,37 @@ fn inferred(text: &str, format: DataFormat) -> (String, bool, DataFormat) {
 
 #[test]
 fn schemas_are_inferred() {
-    assert_eq!(inferred("a,b,c,d\n1,NA,2013-01-01T10:00:00Z,N1\nNA,2.5,NA,NA\n", DataFormat::Csv).0, "a:long,b:real,c:datetime,d:string");
-    assert_eq!(inferred("carrier,name\n9E,Endeavor\nAA,American\n", DataFormat::Csv), ("carrier:string,name:string".into(), true, DataFormat::Csv));
-    assert_eq!(inferred("1,x\n2,y\n", DataFormat::Csv), ("Column1:long,Column2:string".into(), false, DataFormat::Csv));
+    assert_eq!(
+        inferred("a,b,c,d\n1,NA,2013-01-01T10:00:00Z,N1\nNA,2.5,NA,NA\n", DataFormat::Csv).0,
+        "a:long,b:real,c:datetime,d:string"
+    );
+    assert_eq!(
+        inferred("carrier,name\n9E,Endeavor\nAA,American\n", DataFormat::Csv),
+        ("carrier:string,name:string".into(), true, DataFormat::Csv)
+    );
+    assert_eq!(
+        inferred("1,x\n2,y\n", DataFormat::Csv),
+        ("Column1:long,Column2:string".into(), false, DataFormat::Csv)
+    );
     assert_eq!(inferred("zip,ok\n007,true\n", DataFormat::Csv).0, "zip:string,ok:bool");
-    assert_eq!(inferred("x,1\nx,2\n", DataFormat::Csv), ("Column1:string,Column2:long".into(), false, DataFormat::Csv));
-    assert_eq!(inferred("{\"a\":1,\"b\":null}\n{\"a\":2.5,\"b\":{\"c\":1},\"t\":\"2013-01-01T00:00:00Z\"}\n", DataFormat::Json),
-        ("a:real,b:dynamic,t:datetime".into(), false, DataFormat::Json));
+    assert_eq!(
+        inferred("x,1\nx,2\n", DataFormat::Csv),
+        ("Column1:string,Column2:long".into(), false, DataFormat::Csv)
+    );
+    assert_eq!(
+        inferred(
+            "{\"a\":1,\"b\":null}\n{\"a\":2.5,\"b\":{\"c\":1},\"t\":\"2013-01-01T00:00:00Z\"}\n",
+            DataFormat::Json
+        ),
+        ("a:real,b:dynamic,t:datetime".into(), false, DataFormat::Json)
+    );
     assert_eq!(inferred("[{\"a\":1},\n {\"a\":2}]", DataFormat::Json).2, DataFormat::MultiJson);
     let text = b"a,b\n1,\xff\xfe\n".to_vec();
-    assert!(infer(move || Ok(Input::Bytes(text.clone().into())), DataFormat::Csv).unwrap_err().to_string().contains("UTF-8"));
+    assert!(
+        infer(move || Ok(Input::Bytes(text.clone().into())), DataFormat::Csv)
+            .unwrap_err()
+            .to_string()
+            .contains("UTF-8")
+    );
     let _ = MappingKind::Csv;
 }

@@ -3,7 +3,9 @@
 
 use crate::EngineError;
 use kusto_kql::{CreateMode, MappingMode, PolicyEntity, PolicyKind};
-use kusto_types::{DatabaseName, DateTime, IngestionMapping, MappingKind, MappingName, TableName, TableSchema};
+use kusto_types::{
+    DatabaseName, DateTime, IngestionMapping, MappingKind, MappingName, TableName, TableSchema,
+};
 use rusqlite::{Connection, OptionalExtension, params};
 
 /// The catalog as seen through one connection.
@@ -109,7 +111,11 @@ impl Catalog<'_> {
     }
 
     /// Makes a database.
-    pub fn create_database(&self, name: &DatabaseName, if_not_exists: bool) -> Result<CreateOutcome, EngineError> {
+    pub fn create_database(
+        &self,
+        name: &DatabaseName,
+        if_not_exists: bool,
+    ) -> Result<CreateOutcome, EngineError> {
         let made = self.0.execute(
             "INSERT INTO databases (name, created) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
             params![name.as_str(), DateTime::now().to_string()],
@@ -140,7 +146,11 @@ impl Catalog<'_> {
     }
 
     /// A table, if it exists.
-    pub fn find_table(&self, database: &DatabaseName, name: &str) -> Result<Option<TableRecord>, EngineError> {
+    pub fn find_table(
+        &self,
+        database: &DatabaseName,
+        name: &str,
+    ) -> Result<Option<TableRecord>, EngineError> {
         let mut statement = self.0.prepare_cached(
             "SELECT id, name, schema, folder, docstring FROM tables WHERE database = ?1 AND name = ?2",
         )?;
@@ -150,9 +160,9 @@ impl Catalog<'_> {
 
     /// The tables of a database, by name.
     pub fn tables(&self, database: &DatabaseName) -> Result<Vec<TableRecord>, EngineError> {
-        let mut statement = self
-            .0
-            .prepare_cached("SELECT id, name, schema, folder, docstring FROM tables WHERE database = ?1 ORDER BY name")?;
+        let mut statement = self.0.prepare_cached(
+            "SELECT id, name, schema, folder, docstring FROM tables WHERE database = ?1 ORDER BY name",
+        )?;
         let rows = statement.query_map([database.as_str()], table_row)?.collect::<Result<Vec<_>, _>>()?;
         rows.into_iter().map(|row| table_record(database, row)).collect()
     }
@@ -182,7 +192,10 @@ impl Catalog<'_> {
                 return Err(EngineError::Exists {
                     kind: "table",
                     name: name.to_string(),
-                    detail: format!(" with other columns ({}); use .create-merge table to add columns", existing.schema.csl()),
+                    detail: format!(
+                        " with other columns ({}); use .create-merge table to add columns",
+                        existing.schema.csl()
+                    ),
                 });
             }
             CreateMode::CreateMerge => {
@@ -198,7 +211,12 @@ impl Catalog<'_> {
     }
 
     /// `.drop table`: whether there was one. Its extents and mappings go with it.
-    pub fn drop_table(&self, database: &DatabaseName, name: &str, if_exists: bool) -> Result<bool, EngineError> {
+    pub fn drop_table(
+        &self,
+        database: &DatabaseName,
+        name: &str,
+        if_exists: bool,
+    ) -> Result<bool, EngineError> {
         let Some(table) = self.find_table(database, name)? else {
             return if if_exists { Ok(false) } else { Err(not_found("table", name)) };
         };
@@ -223,7 +241,11 @@ impl Catalog<'_> {
         let exists = self.find_mapping(table, mapping.kind, name.as_str())?.is_some();
         match (mode, exists) {
             (MappingMode::Create, true) => {
-                return Err(EngineError::Exists { kind: "mapping", name: name.to_string(), detail: String::new() });
+                return Err(EngineError::Exists {
+                    kind: "mapping",
+                    name: name.to_string(),
+                    detail: String::new(),
+                });
             }
             (MappingMode::Alter, false) => return Err(not_found("mapping", name)),
             _ => {}
@@ -254,12 +276,17 @@ impl Catalog<'_> {
 
     /// The mappings of a table.
     pub fn mappings(&self, table: &TableRecord) -> Result<Vec<MappingRecord>, EngineError> {
-        let mut statement = self
-            .0
-            .prepare_cached("SELECT kind, name, json, updated FROM mappings WHERE table_id = ?1 ORDER BY kind, name")?;
+        let mut statement = self.0.prepare_cached(
+            "SELECT kind, name, json, updated FROM mappings WHERE table_id = ?1 ORDER BY kind, name",
+        )?;
         let rows = statement
             .query_map([table.id.0], |row| {
-                Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?, row.get::<_, String>(3)?))
+                Ok((
+                    row.get::<_, String>(0)?,
+                    row.get::<_, String>(1)?,
+                    row.get::<_, String>(2)?,
+                    row.get::<_, String>(3)?,
+                ))
             })?
             .collect::<Result<Vec<_>, _>>()?;
         rows.into_iter()
@@ -276,7 +303,12 @@ impl Catalog<'_> {
     }
 
     /// `.drop table T ingestion kind mapping 'N'`.
-    pub fn drop_mapping(&self, table: &TableRecord, kind: MappingKind, name: &str) -> Result<(), EngineError> {
+    pub fn drop_mapping(
+        &self,
+        table: &TableRecord,
+        kind: MappingKind,
+        name: &str,
+    ) -> Result<(), EngineError> {
         let gone = self.0.execute(
             "DELETE FROM mappings WHERE table_id = ?1 AND kind = ?2 AND name = ?3",
             params![table.id.0, kind.wire_name(), name],
@@ -301,8 +333,13 @@ impl Catalog<'_> {
     ) -> Result<Option<String>, EngineError> {
         Ok(self
             .0
-            .prepare_cached("SELECT json FROM policies WHERE database = ?1 AND table_name = ?2 AND policy = ?3")?
-            .query_row(params![database.as_str(), Self::policy_key(database, entity), policy.policy_name()], |row| row.get(0))
+            .prepare_cached(
+                "SELECT json FROM policies WHERE database = ?1 AND table_name = ?2 AND policy = ?3",
+            )?
+            .query_row(
+                params![database.as_str(), Self::policy_key(database, entity), policy.policy_name()],
+                |row| row.get(0),
+            )
             .optional()?)
     }
 

@@ -40,7 +40,9 @@ pub enum EngineError {
     #[error("the query cannot be evaluated: {0}")]
     Evaluation(String),
     /// The result is larger than a client may get.
-    #[error("the result has more than {limit}; add | take or | summarize, or set the request option notruncation (E_QUERY_RESULT_SET_TOO_LARGE)")]
+    #[error(
+        "the result has more than {limit}; add | take or | summarize, or set the request option notruncation (E_QUERY_RESULT_SET_TOO_LARGE)"
+    )]
     ResultTooLarge {
         /// The limit, in words.
         limit: String,

@@ -61,7 +61,9 @@ impl ExtentWriter {
 
     /// Adds a batch.
     pub fn write(&mut self, batch: &RecordBatch) -> Result<(), EngineError> {
-        let Some(writer) = self.writer.as_mut() else { return Err(EngineError::Extent("the writer is closed".into())) };
+        let Some(writer) = self.writer.as_mut() else {
+            return Err(EngineError::Extent("the writer is closed".into()));
+        };
         writer.write(batch)?;
         self.rows += batch.num_rows() as u64;
         if writer.in_progress_size() > ROW_GROUP_BYTES {
@@ -72,7 +74,9 @@ impl ExtentWriter {
 
     /// Completes and syncs the file and its folder.
     pub fn finish(mut self) -> Result<ExtentFile, EngineError> {
-        let Some(writer) = self.writer.take() else { return Err(EngineError::Extent("the writer is closed".into())) };
+        let Some(writer) = self.writer.take() else {
+            return Err(EngineError::Extent("the writer is closed".into()));
+        };
         let finished = writer.into_inner().map_err(EngineError::from).and_then(|file| {
             file.sync_all()?;
             let size = file.metadata()?.len();
@@ -82,7 +86,9 @@ impl ExtentWriter {
             Ok(size)
         });
         match finished {
-            Ok(size) => Ok(ExtentFile { id: self.id.clone(), path: self.relative.clone(), rows: self.rows, size }),
+            Ok(size) => {
+                Ok(ExtentFile { id: self.id.clone(), path: self.relative.clone(), rows: self.rows, size })
+            }
             Err(error) => {
                 let _removed = std::fs::remove_file(&self.absolute);
                 Err(error)

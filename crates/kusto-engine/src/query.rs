@@ -61,13 +61,19 @@ pub fn run_plan(
         PlanSource::Rows(rows) => {
             run.push(0, literal_rows(plan, rows)?)?;
         }
-        PlanSource::Given => return Err(EngineError::Evaluation("the plan needs the rows of a command".to_owned())),
+        PlanSource::Given => {
+            return Err(EngineError::Evaluation("the plan needs the rows of a command".to_owned()));
+        }
     }
     run.finish()
 }
 
 /// Runs a plan that was piped behind a command, over the command's rows.
-pub fn run_plan_over(plan: &Plan, rows: &[Vec<kusto_kql::Literal>], limits: QueryLimits) -> Result<QueryResult, EngineError> {
+pub fn run_plan_over(
+    plan: &Plan,
+    rows: &[Vec<kusto_kql::Literal>],
+    limits: QueryLimits,
+) -> Result<QueryResult, EngineError> {
     let mut run = Run::new(plan, limits)?;
     run.push(0, literal_rows(plan, rows)?)?;
     run.finish()
@@ -76,7 +82,8 @@ pub fn run_plan_over(plan: &Plan, rows: &[Vec<kusto_kql::Literal>], limits: Quer
 fn literal_rows(plan: &Plan, rows: &[Vec<kusto_kql::Literal>]) -> Result<Chunk, EngineError> {
     let columns = (0..plan.input.len())
         .map(|index| {
-            let cells: Vec<_> = rows.iter().filter_map(|row| row.get(index)).map(|cell| literal_array(cell, 1)).collect();
+            let cells: Vec<_> =
+                rows.iter().filter_map(|row| row.get(index)).map(|cell| literal_array(cell, 1)).collect();
             if cells.is_empty() {
                 return Ok(crate::scan::absent(plan.input[index].1, 0));
             }
@@ -137,7 +144,8 @@ fn joined(chunks: &[Chunk]) -> Result<Option<Chunk>, EngineError> {
     let Some(first) = chunks.first() else { return Ok(None) };
     let columns = (0..first.columns.len())
         .map(|index| {
-            let parts: Vec<&dyn arrow_array::Array> = chunks.iter().map(|chunk| chunk.columns[index].as_ref()).collect();
+            let parts: Vec<&dyn arrow_array::Array> =
+                chunks.iter().map(|chunk| chunk.columns[index].as_ref()).collect();
             concat(&parts)
         })
         .collect::<Result<Vec<_>, _>>()?;
@@ -169,13 +177,18 @@ impl<'p> Run<'p> {
                     let mask = eval(condition, &chunk)?;
                     let mask = mask.as_boolean();
                     let rows = mask.iter().filter(|value| *value == Some(true)).count();
-                    let columns =
-                        chunk.columns.iter().map(|column| filter(column, mask)).collect::<Result<Vec<_>, _>>()?;
+                    let columns = chunk
+                        .columns
+                        .iter()
+                        .map(|column| filter(column, mask))
+                        .collect::<Result<Vec<_>, _>>()?;
                     chunk = Chunk { rows, columns };
                 }
                 (Step::Project(columns), _) => {
-                    let arrays =
-                        columns.iter().map(|(_, value)| eval(value, &chunk)).collect::<Result<Vec<_>, _>>()?;
+                    let arrays = columns
+                        .iter()
+                        .map(|(_, value)| eval(value, &chunk))
+                        .collect::<Result<Vec<_>, _>>()?;
                     chunk = Chunk { rows: chunk.rows, columns: arrays };
                 }
                 (Step::Take(_), Some(Held::Left(left))) => {

@@ -43,23 +43,41 @@ fn fixture() -> (Connection, tempfile::TempDir) {
     catalog.install().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let database = DatabaseName::net_default();
-    let full = TableSchema::of([("k", ColumnType::String), ("n", ColumnType::Long), ("ok", ColumnType::Bool)]).unwrap();
+    let full =
+        TableSchema::of([("k", ColumnType::String), ("n", ColumnType::Long), ("ok", ColumnType::Bool)])
+            .unwrap();
     let short = TableSchema::of([("k", ColumnType::String), ("n", ColumnType::Long)]).unwrap();
     let name = TableName::new("T").unwrap();
     catalog.create_table(&database, &name, &full, CreateMode::Create, "", "").unwrap();
     let table = catalog.table(&database, "T").unwrap();
     for (schema, columns) in [
-        (&full, vec![
-            Arc::new(StringArray::from(vec!["a", "b", "a"])) as ArrayRef,
-            Arc::new(Int64Array::from(vec![Some(1), None, Some(3)])),
-            Arc::new(BooleanArray::from(vec![Some(true), Some(false), None])),
-        ]),
-        (&short, vec![Arc::new(StringArray::from(vec!["b", "a"])) as ArrayRef, Arc::new(Int64Array::from(vec![4, 5]))]),
+        (
+            &full,
+            vec![
+                Arc::new(StringArray::from(vec!["a", "b", "a"])) as ArrayRef,
+                Arc::new(Int64Array::from(vec![Some(1), None, Some(3)])),
+                Arc::new(BooleanArray::from(vec![Some(true), Some(false), None])),
+            ],
+        ),
+        (
+            &short,
+            vec![
+                Arc::new(StringArray::from(vec!["b", "a"])) as ArrayRef,
+                Arc::new(Int64Array::from(vec![4, 5])),
+            ],
+        ),
     ] {
         let schema = Arc::new(arrow_schema(schema));
-        let mut writer = ExtentWriter::create(folder.path(), "x", uuid::Uuid::new_v4().to_string(), schema.clone()).unwrap();
+        let mut writer =
+            ExtentWriter::create(folder.path(), "x", uuid::Uuid::new_v4().to_string(), schema.clone())
+                .unwrap();
         writer.write(&RecordBatch::try_new(schema, columns).unwrap()).unwrap();
-        let extent = NewExtent { file: writer.finish().unwrap(), original_size: 1, created: None, tags: vec!["t".into()] };
+        let extent = NewExtent {
+            file: writer.finish().unwrap(),
+            original_size: 1,
+            created: None,
+            tags: vec!["t".into()],
+        };
         let commit = Commit { table: table.id, extents: vec![extent], unless_tagged: Vec::new() };
         assert_eq!(CatalogCommit.commit(&connection, &commit).unwrap(), CommitOutcome::Committed);
     }
@@ -75,7 +93,10 @@ fn queries_give_kusto_results() {
         ("T | where n != 3 | project n", "[1][null][4][5]"),
         ("T | where n > 3", r#"["b",4,null]["a",5,null]"#),
         ("T | where isnull(n) or ok", r#"["a",1,true]["b",null,false]"#),
-        ("T | summarize count(), sum(n), avg(n), min(n), max(n), dcount(n), countif(n > 1) by k | order by k asc", r#"["a",3,9,3.0,1,5,3,2]["b",2,4,4.0,4,4,1,1]"#),
+        (
+            "T | summarize count(), sum(n), avg(n), min(n), max(n), dcount(n), countif(n > 1) by k | order by k asc",
+            r#"["a",3,9,3.0,1,5,3,2]["b",2,4,4.0,4,4,1,1]"#,
+        ),
         ("T | summarize arg_max(n, *) by k | order by k asc", r#"["a",5,null]["b",4,null]"#),
         ("T | where n > 100 | summarize count(), max(n), sum(n)", "[0,null,0]"),
         ("T | where n > 100 | summarize count() by k", ""),
@@ -98,20 +119,56 @@ fn scalars_follow_kusto() {
     let (connection, folder) = fixture();
     for (text, expected) in [
         ("print 1/2, 1.0/2, 5 % 3, -7 % 3, 1/0, 1.0/0", r#"[0,0.5,2,2,null,"Infinity"]"#),
-        ("print int(null) == 1, int(null) != 1, int(null) == int(null), int(null) + 1", "[false,true,null,null]"),
-        ("print datetime(2020-01-02) - datetime(2020-01-01), datetime(2020-01-01) + 1h", r#"["1.00:00:00","2020-01-01T01:00:00Z"]"#),
-        ("print bin(datetime(2020-01-01 13:45), 1h), bin(-3, 2), startofmonth(datetime(2020-05-17))", r#"["2020-01-01T13:00:00Z",-4,"2020-05-01T00:00:00Z"]"#),
-        ("print 'KustoExplorerQueryRun' has 'Explorer', 'a b-c' has 'B', 'abc' contains 'B', 'abc' startswith 'AB', 'x' =~ 'X'", "[false,true,true,true,true]"),
-        ("print tolong('x'), toint('12'), todouble('1e3'), tostring(1.0), tobool('TRUE'), todatetime('2020-01-01'), toguid('nope')", r#"[null,12,1000.0,"1.0",true,"2020-01-01T00:00:00Z",null]"#),
-        ("print d = dynamic({\"a\": {\"b\": [1, \"x\"]}}) | project d.a.b[1], d['a'], d.zz, tostring(d.a.b[1])", r#"["x",{"b":[1,"x"]},null,"x"]"#),
-        ("print decimal(2.00000000000001), decimal(1.5) * 2 == decimal(3), decimal(10) > decimal(9)", r#"["2.00000000000001",true,true]"#),
-        ("print iff(true, 1, 2.5), case(false, 'a', true, 'b', 'c'), coalesce(int(null), 3)", r#"[1.0,"b",3]"#),
-        ("print guid(74be27de-1e4e-49d9-b579-fe0b331d3642), 1.02:03:04, real(nan), true, long(-9223372036854775808)", ""),
-        ("print strlen('naïve'), substring('hello', 1, 3), toupper('a'), replace_string('aXa', 'X', '-')", r#"[5,"ell","A","a-a"]"#),
+        (
+            "print int(null) == 1, int(null) != 1, int(null) == int(null), int(null) + 1",
+            "[false,true,null,null]",
+        ),
+        (
+            "print datetime(2020-01-02) - datetime(2020-01-01), datetime(2020-01-01) + 1h",
+            r#"["1.00:00:00","2020-01-01T01:00:00Z"]"#,
+        ),
+        (
+            "print bin(datetime(2020-01-01 13:45), 1h), bin(-3, 2), startofmonth(datetime(2020-05-17))",
+            r#"["2020-01-01T13:00:00Z",-4,"2020-05-01T00:00:00Z"]"#,
+        ),
+        (
+            "print 'KustoExplorerQueryRun' has 'Explorer', 'a b-c' has 'B', 'abc' contains 'B', 'abc' startswith 'AB', 'x' =~ 'X'",
+            "[false,true,true,true,true]",
+        ),
+        (
+            "print tolong('x'), toint('12'), todouble('1e3'), tostring(1.0), tobool('TRUE'), todatetime('2020-01-01'), toguid('nope')",
+            r#"[null,12,1000.0,"1.0",true,"2020-01-01T00:00:00Z",null]"#,
+        ),
+        (
+            "print d = dynamic({\"a\": {\"b\": [1, \"x\"]}}) | project d.a.b[1], d['a'], d.zz, tostring(d.a.b[1])",
+            r#"["x",{"b":[1,"x"]},null,"x"]"#,
+        ),
+        (
+            "print decimal(2.00000000000001), decimal(1.5) * 2 == decimal(3), decimal(10) > decimal(9)",
+            r#"["2.00000000000001",true,true]"#,
+        ),
+        (
+            "print iff(true, 1, 2.5), case(false, 'a', true, 'b', 'c'), coalesce(int(null), 3)",
+            r#"[1.0,"b",3]"#,
+        ),
+        (
+            "print guid(74be27de-1e4e-49d9-b579-fe0b331d3642), 1.02:03:04, real(nan), true, long(-9223372036854775808)",
+            "",
+        ),
+        (
+            "print strlen('naïve'), substring('hello', 1, 3), toupper('a'), replace_string('aXa', 'X', '-')",
+            r#"[5,"ell","A","a-a"]"#,
+        ),
         ("print ago(1d), now()", r#"["2025-12-31T00:00:00Z","2026-01-01T00:00:00Z"]"#),
         ("print '' == '', isempty(''), isnotempty('x'), isnull(long(null))", "[true,true,true,true]"),
-        ("datatable(a:int, s:string, t:timespan) [1, 'x', 1h, int(null), '', time(null)]", r#"[1,"x","01:00:00"][null,"",null]"#),
-        ("print 5 between (1 .. 5), 'a' matches regex '^[a-c]$', not(false), 'b' in ('a', 'b')", "[true,true,true,true]"),
+        (
+            "datatable(a:int, s:string, t:timespan) [1, 'x', 1h, int(null), '', time(null)]",
+            r#"[1,"x","01:00:00"][null,"",null]"#,
+        ),
+        (
+            "print 5 between (1 .. 5), 'a' matches regex '^[a-c]$', not(false), 'b' in ('a', 'b')",
+            "[true,true,true,true]",
+        ),
         ("print hash('x')", ""),
     ] {
         match query(&connection, folder.path(), text) {
@@ -129,8 +186,13 @@ fn a_result_over_the_limit_is_an_error() {
     let limits = QueryLimits { rows: 4, bytes: usize::MAX };
     let error = run_plan(&plans[0], limits, &|_, name| {
         let table = scope.0.table(&DatabaseName::net_default(), name)?;
-        Ok(ExtentScan { root: folder.path().to_owned(), extents: scope.0.extents(table.id)?, schema: table.schema })
-    }).unwrap_err();
+        Ok(ExtentScan {
+            root: folder.path().to_owned(),
+            extents: scope.0.extents(table.id)?,
+            schema: table.schema,
+        })
+    })
+    .unwrap_err();
     assert!(error.to_string().contains("E_QUERY_RESULT_SET_TOO_LARGE"));
 }
 

@@ -46,7 +46,9 @@ impl Outcome {
         let details = row.details.clone().unwrap_or_default();
         Some(match row.status {
             IngestionStatus::Pending => return None,
-            IngestionStatus::Queued => Self::Unknown { reason: "the service reports nothing about this source".to_owned() },
+            IngestionStatus::Queued => {
+                Self::Unknown { reason: "the service reports nothing about this source".to_owned() }
+            }
             IngestionStatus::Succeeded => Self::Succeeded,
             IngestionStatus::Skipped => Self::Skipped { details },
             IngestionStatus::PartiallySucceeded => Self::PartiallySucceeded { details },
@@ -69,7 +71,10 @@ pub struct IngestionHandle {
 
 impl std::fmt::Debug for IngestionHandle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("IngestionHandle").field("source_id", &self.source_id).field("tracked", &self.tracked).finish_non_exhaustive()
+        f.debug_struct("IngestionHandle")
+            .field("source_id", &self.source_id)
+            .field("tracked", &self.tracked)
+            .finish_non_exhaustive()
     }
 }
 
@@ -108,7 +113,9 @@ impl IngestionHandle {
     pub async fn ingested_within(&self, limit: Duration) -> Result<Outcome, Error> {
         match tokio::time::timeout(limit, self.ingested()).await {
             Ok(outcome) => outcome,
-            Err(_) => Ok(Outcome::Unknown { reason: format!("the service has not decided within {} s", limit.as_secs()) }),
+            Err(_) => Ok(Outcome::Unknown {
+                reason: format!("the service has not decided within {} s", limit.as_secs()),
+            }),
         }
     }
 
@@ -118,7 +125,11 @@ impl IngestionHandle {
 }
 
 /// The status row of a source that this library posted.
-pub(crate) async fn read_status(transport: &Transport, cache: &ResourceCache, id: SourceId) -> Result<Option<StatusRow>, Error> {
+pub(crate) async fn read_status(
+    transport: &Transport,
+    cache: &ResourceCache,
+    id: SourceId,
+) -> Result<Option<StatusRow>, Error> {
     let (resources, _) = cache.get().await?;
     let Some(table) = resources.status_tables.first() else { return Ok(None) };
     let key = id.to_string();

@@ -51,15 +51,27 @@ impl Write for Blocks {
 }
 
 /// Reads the whole source into blocks. An error goes down the channel.
-pub(crate) fn pack(source: &Source, packing: Packing, progress: &Progress, sender: Sender<Result<Bytes, Error>>) {
+pub(crate) fn pack(
+    source: &Source,
+    packing: Packing,
+    progress: &Progress,
+    sender: Sender<Result<Bytes, Error>>,
+) {
     if let Err(error) = run(source, packing, progress, &sender) {
         // When the receiver is gone, nobody needs the error.
         let _unheard = sender.blocking_send(Err(error));
     }
 }
 
-fn run(source: &Source, packing: Packing, progress: &Progress, sender: &Sender<Result<Bytes, Error>>) -> Result<(), Error> {
-    let unreadable = |error: std::io::Error| Error::new(ErrorKind::Source, "the source cannot be read to its end").caused_by(error);
+fn run(
+    source: &Source,
+    packing: Packing,
+    progress: &Progress,
+    sender: &Sender<Result<Bytes, Error>>,
+) -> Result<(), Error> {
+    let unreadable = |error: std::io::Error| {
+        Error::new(ErrorKind::Source, "the source cannot be read to its end").caused_by(error)
+    };
     let mut reader = source.open()?;
     let blocks = Blocks { sender: sender.clone(), buffer: Vec::with_capacity(BLOCK) };
     let mut buffer = vec![0; 256 * 1024];
@@ -82,7 +94,12 @@ fn run(source: &Source, packing: Packing, progress: &Progress, sender: &Sender<R
     Ok(())
 }
 
-fn copy(reader: &mut dyn Read, writer: &mut dyn Write, buffer: &mut [u8], progress: &Progress) -> std::io::Result<()> {
+fn copy(
+    reader: &mut dyn Read,
+    writer: &mut dyn Write,
+    buffer: &mut [u8],
+    progress: &Progress,
+) -> std::io::Result<()> {
     loop {
         match reader.read(buffer) {
             Ok(0) => return Ok(()),

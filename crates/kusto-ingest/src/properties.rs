@@ -119,10 +119,13 @@ impl IngestionProperties {
     pub(crate) fn check(&self, format: DataFormat) -> Result<(), Error> {
         if let Some(Mapping::Inline(json)) = &self.mapping {
             IngestionMapping::parse(format.mapping_kind(), json).map_err(|error| {
-                Error::new(ErrorKind::Usage, format!("the mapping is no {} mapping", format.mapping_kind())).caused_by(error)
+                Error::new(ErrorKind::Usage, format!("the mapping is no {} mapping", format.mapping_kind()))
+                    .caused_by(error)
             })?;
         }
-        if let Some(time) = self.creation_time.as_ref().filter(|time| kusto_types::DateTime::parse(time).is_none()) {
+        if let Some(time) =
+            self.creation_time.as_ref().filter(|time| kusto_types::DateTime::parse(time).is_none())
+        {
             return Err(Error::new(ErrorKind::Usage, format!("creation time {time:?} is not a datetime")));
         }
         Ok(())
@@ -137,7 +140,10 @@ impl IngestionProperties {
         AdditionalProperties {
             authorization_context: Some(token.to_owned()),
             format: Some(format),
-            ingestion_mapping_type: self.mapping.as_ref().map(|_| format.mapping_kind().wire_name().to_owned()),
+            ingestion_mapping_type: self
+                .mapping
+                .as_ref()
+                .map(|_| format.mapping_kind().wire_name().to_owned()),
             ingestion_mapping: inline,
             ingestion_mapping_reference: reference,
             tags: self.tags.clone(),

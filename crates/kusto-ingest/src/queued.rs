@@ -41,12 +41,20 @@ impl QueuedIngestClient {
 
     /// Ingests a local file. The file is compressed while it is read; it is never held
     /// in memory as a whole. Returns once the service has *accepted* it.
-    pub async fn ingest_file(&self, path: impl AsRef<Path>, properties: &IngestionProperties) -> Result<IngestionHandle, Error> {
+    pub async fn ingest_file(
+        &self,
+        path: impl AsRef<Path>,
+        properties: &IngestionProperties,
+    ) -> Result<IngestionHandle, Error> {
         self.ingest(Source::File(path.as_ref().to_owned()), properties).await
     }
 
     /// Ingests bytes in memory.
-    pub async fn ingest_bytes(&self, bytes: impl Into<Bytes>, properties: &IngestionProperties) -> Result<IngestionHandle, Error> {
+    pub async fn ingest_bytes(
+        &self,
+        bytes: impl Into<Bytes>,
+        properties: &IngestionProperties,
+    ) -> Result<IngestionHandle, Error> {
         self.ingest(Source::Bytes(bytes.into()), properties).await
     }
 
@@ -62,7 +70,11 @@ impl QueuedIngestClient {
     }
 
     /// Ingests any source with a random source id.
-    pub async fn ingest(&self, source: Source, properties: &IngestionProperties) -> Result<IngestionHandle, Error> {
+    pub async fn ingest(
+        &self,
+        source: Source,
+        properties: &IngestionProperties,
+    ) -> Result<IngestionHandle, Error> {
         self.ingest_as(SourceId::random(), source, properties, &Progress::default()).await
     }
 
@@ -76,17 +88,20 @@ impl QueuedIngestClient {
     ) -> Result<IngestionHandle, Error> {
         let inspecting = source.clone();
         let said = properties.format;
-        let inspected = tokio::task::spawn_blocking(move || inspecting.inspect(said))
-            .await
-            .map_err(|error| Error::new(ErrorKind::Source, "looking at the source failed").caused_by(error))??;
+        let inspected =
+            tokio::task::spawn_blocking(move || inspecting.inspect(said)).await.map_err(|error| {
+                Error::new(ErrorKind::Source, "looking at the source failed").caused_by(error)
+            })??;
         properties.check(inspected.format)?;
         let (blob, raw_size) = match &source {
             Source::Blob { url, .. } => (url.clone(), inspected.size),
             Source::File(_) | Source::Bytes(_) => {
                 let plain = inspected.compression == Compression::None;
-                let packing = if plain && inspected.format.is_compressible() { Packing::Gzip } else { Packing::Plain };
+                let packing =
+                    if plain && inspected.format.is_compressible() { Packing::Gzip } else { Packing::Plain };
                 let name = blob_name(id, &source, properties, packing, inspected.compression);
-                let blob = upload::upload(&self.transport, &self.cache, &source, packing, &name, progress).await?;
+                let blob =
+                    upload::upload(&self.transport, &self.cache, &source, packing, &name, progress).await?;
                 (blob, if plain { inspected.size } else { None })
             }
         };
@@ -105,7 +120,9 @@ impl QueuedIngestClient {
             status_in_table: None,
             source_message_creation_time: Some(DateTime::now().to_string()),
             application_for_tracing: Some(self.service.application().to_owned()),
-            client_version_for_tracing: Some(concat!("Kusto.Rust.Client:{", env!("CARGO_PKG_VERSION"), "}").to_owned()),
+            client_version_for_tracing: Some(
+                concat!("Kusto.Rust.Client:{", env!("CARGO_PKG_VERSION"), "}").to_owned(),
+            ),
             additional: properties.additional(inspected.format, token.expose_secret()),
         };
         let tracked = matches!(properties.report_method, ReportMethod::Table | ReportMethod::QueueAndTable);
@@ -113,17 +130,38 @@ impl QueuedIngestClient {
             message.status_in_table = Some(self.track(&resources, &message).await?);
         }
         self.post(&message).await?;
-        Ok(IngestionHandle { source_id: id, tracked, transport: self.transport.clone(), cache: self.cache.clone() })
+        Ok(IngestionHandle {
+            source_id: id,
+            tracked,
+            transport: self.transport.clone(),
+            cache: self.cache.clone(),
+        })
     }
 
     /// Writes the pending row before the message is posted, so that the service finds it.
-    async fn track(&self, resources: &IngestionResources, message: &IngestionMessage) -> Result<StatusTablePointer, Error> {
+    async fn track(
+        &self,
+        resources: &IngestionResources,
+        message: &IngestionMessage,
+    ) -> Result<StatusTablePointer, Error> {
         let Some(table) = resources.status_tables.first() else {
-            return Err(Error::new(ErrorKind::Protocol, "the service hands out no status table, so that nothing can be tracked"));
+            return Err(Error::new(
+                ErrorKind::Protocol,
+                "the service hands out no status table, so that nothing can be tracked",
+            ));
         };
-        let row = StatusRow::pending(message.id, &message.blob.without_secrets(), message.database.as_str(), message.table.as_str());
+        let row = StatusRow::pending(
+            message.id,
+            &message.blob.without_secrets(),
+            message.database.as_str(),
+            message.table.as_str(),
+        );
         storage::insert_status(&self.transport, table, &row).await?;
-        Ok(StatusTablePointer { table: table.clone(), partition_key: row.partition_key, row_key: row.row_key })
+        Ok(StatusTablePointer {
+            table: table.clone(),
+            partition_key: row.partition_key,
+            row_key: row.row_key,
+        })
     }
 
     /// Posts the message to the first queue that takes it. The same id goes to each, so
@@ -134,7 +172,10 @@ impl QueuedIngestClient {
         if text.len() > MAX_MESSAGE {
             return Err(Error::new(
                 ErrorKind::Usage,
-                format!("the queue message would have {} bytes, {MAX_MESSAGE} are allowed; shorten the inline mapping or the tags, or refer to a mapping by name", text.len()),
+                format!(
+                    "the queue message would have {} bytes, {MAX_MESSAGE} are allowed; shorten the inline mapping or the tags, or refer to a mapping by name",
+                    text.len()
+                ),
             ));
         }
         let mut refreshed = false;
@@ -176,9 +217,22 @@ impl QueuedIngestClient {
 
 /// The blob's name: target, id and the source's own name, with the extension that tells
 /// the service how it is compressed.
-fn blob_name(id: SourceId, source: &Source, properties: &IngestionProperties, packing: Packing, compression: Compression) -> String {
-    let part = |text: &str| text.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '_' }).collect::<String>();
-    let mut name = format!("{}__{}__{id}__{}", part(properties.database.as_str()), part(properties.table.as_str()), source.name());
+fn blob_name(
+    id: SourceId,
+    source: &Source,
+    properties: &IngestionProperties,
+    packing: Packing,
+    compression: Compression,
+) -> String {
+    let part = |text: &str| {
+        text.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '_' }).collect::<String>()
+    };
+    let mut name = format!(
+        "{}__{}__{id}__{}",
+        part(properties.database.as_str()),
+        part(properties.table.as_str()),
+        source.name()
+    );
     let gzipped = packing == Packing::Gzip || compression == Compression::Gzip;
     if gzipped && !name.ends_with(".gz") {
         name.push_str(".gz");

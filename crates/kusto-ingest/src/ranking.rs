@@ -26,10 +26,13 @@ impl Ranking {
     /// The share of successes among the latest results, recent ones counting more; 1 for
     /// an account never tried.
     fn score(&self, account: &str) -> f64 {
-        let Some(results) = self.results.get(account).filter(|results| !results.is_empty()) else { return 1.0 };
+        let Some(results) = self.results.get(account).filter(|results| !results.is_empty()) else {
+            return 1.0;
+        };
         let weights = 1..=results.len();
         let total: usize = weights.clone().sum();
-        let good: usize = weights.zip(results).filter(|(_, succeeded)| **succeeded).map(|(weight, _)| weight).sum();
+        let good: usize =
+            weights.zip(results).filter(|(_, succeeded)| **succeeded).map(|(weight, _)| weight).sum();
         good as f64 / total as f64
     }
 

@@ -40,7 +40,8 @@ impl ResourceCache {
         }
         match self.fetch().await {
             Ok((resources, token)) => {
-                let fresh = Kept { resources: Arc::new(resources), token, refresh_at: Instant::now() + FRESH };
+                let fresh =
+                    Kept { resources: Arc::new(resources), token, refresh_at: Instant::now() + FRESH };
                 let answer = (fresh.resources.clone(), fresh.token.clone());
                 *kept = Some(fresh);
                 Ok(answer)
@@ -67,7 +68,9 @@ impl ResourceCache {
     async fn fetch(&self) -> Result<(IngestionResources, SecretString), Error> {
         let protocol = |error: kusto_wire::ResourceError| Error::new(ErrorKind::Protocol, error.to_string());
         let answer = self.service.management("NetDefaultDB", ".get ingestion resources").await?;
-        let table = answer.primary().ok_or_else(|| Error::new(ErrorKind::Protocol, "the ingestion resources are missing"))?;
+        let table = answer
+            .primary()
+            .ok_or_else(|| Error::new(ErrorKind::Protocol, "the ingestion resources are missing"))?;
         let resources = IngestionResources::decode(table).map_err(protocol)?;
         let answer = self.service.management("NetDefaultDB", ".get kusto identity token").await?;
         let token = answer

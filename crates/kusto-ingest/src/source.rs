@@ -40,7 +40,9 @@ impl Source {
     /// Opens the bytes, from the beginning.
     pub(crate) fn open(&self) -> Result<Box<dyn Read + Send>, Error> {
         match self {
-            Self::File(path) => Ok(Box::new(std::fs::File::open(path).map_err(|error| unreadable(path, error))?)),
+            Self::File(path) => {
+                Ok(Box::new(std::fs::File::open(path).map_err(|error| unreadable(path, error))?))
+            }
             Self::Bytes(bytes) => Ok(Box::new(Cursor::new(bytes.clone()))),
             Self::Blob { .. } => Err(Error::new(ErrorKind::Usage, "a blob is not read by the client")),
         }
@@ -49,10 +51,15 @@ impl Source {
     /// A name for the blob, from the file's.
     pub(crate) fn name(&self) -> String {
         let name = match self {
-            Self::File(path) => path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
+            Self::File(path) => {
+                path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+            }
             Self::Bytes(_) | Self::Blob { .. } => "stream".to_owned(),
         };
-        name.chars().map(|c| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '_' }).take(200).collect()
+        name.chars()
+            .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '_' })
+            .take(200)
+            .collect()
     }
 
     /// Settles format and compression: what the caller said, else the first bytes, else
@@ -75,7 +82,10 @@ impl Source {
         })?;
         if head.is_empty() {
             let what = path.map_or_else(|| "the buffer".to_owned(), |path| path.display().to_string());
-            return Err(Error::new(ErrorKind::Source, format!("{what} is empty: there is nothing to ingest")));
+            return Err(Error::new(
+                ErrorKind::Source,
+                format!("{what} is empty: there is nothing to ingest"),
+            ));
         }
         let size = match self {
             Self::File(path) => Some(std::fs::metadata(path).map_err(|error| unreadable(path, error))?.len()),

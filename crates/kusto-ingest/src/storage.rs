@@ -36,7 +36,8 @@ async fn send(
 ) -> Result<Bytes, Error> {
     let answer = transport
         .send(|http| {
-            let mut request = http.request(method.clone(), &url).header("x-ms-version", VERSION).body(body.clone());
+            let mut request =
+                http.request(method.clone(), &url).header("x-ms-version", VERSION).body(body.clone());
             for (name, value) in headers {
                 request = request.header(*name, *value);
             }
@@ -59,20 +60,37 @@ pub(crate) async fn put_blob(transport: &Transport, blob: &SecretUrl, body: Byte
 }
 
 /// Uploads one block.
-pub(crate) async fn put_block(transport: &Transport, blob: &SecretUrl, id: &str, body: Bytes) -> Result<(), Error> {
+pub(crate) async fn put_block(
+    transport: &Transport,
+    blob: &SecretUrl,
+    id: &str,
+    body: Bytes,
+) -> Result<(), Error> {
     let (base, sas) = parts(blob);
     let id: String = url::form_urlencoded::byte_serialize(id.as_bytes()).collect();
     let url = joined(base, &format!("comp=block&blockid={id}"), sas);
-    send(transport, reqwest::Method::PUT, url, &[("content-type", "application/octet-stream")], body).await.map(|_| ())
+    send(transport, reqwest::Method::PUT, url, &[("content-type", "application/octet-stream")], body)
+        .await
+        .map(|_| ())
 }
 
 /// Makes uploaded blocks the blob, in this order.
-pub(crate) async fn put_block_list(transport: &Transport, blob: &SecretUrl, ids: &[String]) -> Result<(), Error> {
+pub(crate) async fn put_block_list(
+    transport: &Transport,
+    blob: &SecretUrl,
+    ids: &[String],
+) -> Result<(), Error> {
     let (base, sas) = parts(blob);
     let body = Bytes::from(encode_block_list(ids));
-    send(transport, reqwest::Method::PUT, joined(base, "comp=blocklist", sas), &[("content-type", "application/xml")], body)
-        .await
-        .map(|_| ())
+    send(
+        transport,
+        reqwest::Method::PUT,
+        joined(base, "comp=blocklist", sas),
+        &[("content-type", "application/xml")],
+        body,
+    )
+    .await
+    .map(|_| ())
 }
 
 /// Posts a message.
@@ -80,14 +98,23 @@ pub(crate) async fn put_message(transport: &Transport, queue: &SecretUrl, text: 
     let (base, sas) = parts(queue);
     let url = joined(&format!("{}/messages", base.trim_end_matches('/')), "", sas);
     let body = Bytes::from(encode_put_message(text));
-    send(transport, reqwest::Method::POST, url, &[("content-type", "application/xml")], body).await.map(|_| ())
+    send(transport, reqwest::Method::POST, url, &[("content-type", "application/xml")], body)
+        .await
+        .map(|_| ())
 }
 
-const ENTITY: [(&str, &str); 3] =
-    [("accept", "application/json;odata=minimalmetadata"), ("dataserviceversion", "3.0"), ("content-type", "application/json")];
+const ENTITY: [(&str, &str); 3] = [
+    ("accept", "application/json;odata=minimalmetadata"),
+    ("dataserviceversion", "3.0"),
+    ("content-type", "application/json"),
+];
 
 /// Inserts a status row; one that is there already (a repeated request) is fine.
-pub(crate) async fn insert_status(transport: &Transport, table: &SecretUrl, row: &StatusRow) -> Result<(), Error> {
+pub(crate) async fn insert_status(
+    transport: &Transport,
+    table: &SecretUrl,
+    row: &StatusRow,
+) -> Result<(), Error> {
     let (base, sas) = parts(table);
     let body = Bytes::from(Value::Object(row.to_entity()).to_string());
     let headers = [ENTITY[0], ENTITY[1], ENTITY[2], ("prefer", "return-no-content")];
@@ -98,16 +125,22 @@ pub(crate) async fn insert_status(transport: &Transport, table: &SecretUrl, row:
 }
 
 /// Reads a status row; `None` when there is none.
-pub(crate) async fn status(transport: &Transport, table: &SecretUrl, partition: &str, row: &str) -> Result<Option<StatusRow>, Error> {
+pub(crate) async fn status(
+    transport: &Transport,
+    table: &SecretUrl,
+    partition: &str,
+    row: &str,
+) -> Result<Option<StatusRow>, Error> {
     let (base, sas) = parts(table);
     let base = format!("{}(PartitionKey='{partition}',RowKey='{row}')", base.trim_end_matches('/'));
     match send(transport, reqwest::Method::GET, joined(&base, "", sas), &ENTITY[..2], Bytes::new()).await {
         Ok(body) => {
-            let entity: Map<String, Value> = serde_json::from_slice(&body)
-                .map_err(|error| Error::new(ErrorKind::Protocol, "the status row is not JSON").caused_by(error))?;
-            StatusRow::from_entity(&entity)
-                .map(Some)
-                .map_err(|error| Error::new(ErrorKind::Protocol, "the status row cannot be read").caused_by(error))
+            let entity: Map<String, Value> = serde_json::from_slice(&body).map_err(|error| {
+                Error::new(ErrorKind::Protocol, "the status row is not JSON").caused_by(error)
+            })?;
+            StatusRow::from_entity(&entity).map(Some).map_err(|error| {
+                Error::new(ErrorKind::Protocol, "the status row cannot be read").caused_by(error)
+            })
         }
         Err(error) if error.status() == Some(404) => Ok(None),
         Err(error) => Err(error),

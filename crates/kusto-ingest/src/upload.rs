@@ -38,7 +38,9 @@ pub(crate) async fn upload(
                     cache.note(&container, true);
                     return Ok(blob);
                 }
-                Err(error) if matches!(error.kind(), ErrorKind::Source | ErrorKind::Usage) => return Err(error),
+                Err(error) if matches!(error.kind(), ErrorKind::Source | ErrorKind::Usage) => {
+                    return Err(error);
+                }
                 Err(error) => {
                     tracing::warn!(%error, container = %container, "an upload failed; the next container is tried");
                     cache.note(&container, false);
@@ -56,7 +58,13 @@ pub(crate) async fn upload(
     }
 }
 
-async fn to_blob(transport: &Transport, blob: &SecretUrl, source: &Source, packing: Packing, progress: &Progress) -> Result<(), Error> {
+async fn to_blob(
+    transport: &Transport,
+    blob: &SecretUrl,
+    source: &Source,
+    packing: Packing,
+    progress: &Progress,
+) -> Result<(), Error> {
     let (sender, mut blocks) = tokio::sync::mpsc::channel(2);
     let (reader_source, reader_progress) = (source.clone(), progress.clone());
     // Ends by itself when the receiver is dropped.
@@ -69,7 +77,9 @@ async fn to_blob(transport: &Transport, blob: &SecretUrl, source: &Source, packi
         Some(block) => Some(block?),
         None => None,
     };
-    let ended = |error: tokio::task::JoinError| Error::new(ErrorKind::Source, "reading the source ended early").caused_by(error);
+    let ended = |error: tokio::task::JoinError| {
+        Error::new(ErrorKind::Source, "reading the source ended early").caused_by(error)
+    };
     let Some(second) = second else {
         reader.await.map_err(ended)?;
         let size = first.len();

@@ -23,7 +23,11 @@ pub trait Scope {
 }
 
 /// Checks a whole query text with its parameter values (KQL literals as text).
-pub fn check_query(query: &Query, scope: &dyn Scope, values: &Map<String, Value>) -> Result<Vec<Plan>, KqlError> {
+pub fn check_query(
+    query: &Query,
+    scope: &dyn Scope,
+    values: &Map<String, Value>,
+) -> Result<Vec<Plan>, KqlError> {
     let mut checker = Checker { scope, scalars: HashMap::new() };
     checker.parameters(query, values)?;
     for (name, expr) in &query.lets {
@@ -76,7 +80,8 @@ impl Checker<'_> {
     /// A parameter's value is a KQL literal; a string may also come bare.
     fn parameter_value(&self, at: usize, column_type: ColumnType, text: &str) -> Result<Typed, KqlError> {
         let mut parser = Parser::new(text);
-        let parsed = parser.expr().and_then(|expr| parser.expect(crate::lexer::Token::End, "the end").map(|()| expr));
+        let parsed =
+            parser.expr().and_then(|expr| parser.expect(crate::lexer::Token::End, "the end").map(|()| expr));
         let checked = parsed.and_then(|expr| self.expr(&expr, &[]));
         match checked {
             Ok(value) if matches!(value.kind, TypedKind::Literal(_) | TypedKind::Call(..)) => {
@@ -127,7 +132,10 @@ impl Checker<'_> {
                     let cells = row.iter().zip(columns).map(|(expr, (_, column_type))| {
                         let value = self.expr(expr, &[])?;
                         expr::fold_literal(value, *column_type).ok_or_else(|| {
-                            KqlError::semantic(expr.at, format!("a datatable cell must be a {column_type} literal"))
+                            KqlError::semantic(
+                                expr.at,
+                                format!("a datatable cell must be a {column_type} literal"),
+                            )
                         })
                     });
                     rows.push(cells.collect::<Result<Vec<_>, _>>()?);
@@ -142,12 +150,19 @@ impl Checker<'_> {
         let near = names.iter().find(|name| name.eq_ignore_ascii_case(table));
         let database = database.unwrap_or_else(|| self.scope.database());
         match near {
-            Some(near) => format!("table {table} does not exist in database {database}; did you mean {near}?"),
+            Some(near) => {
+                format!("table {table} does not exist in database {database}; did you mean {near}?")
+            }
             None => format!("table {table} does not exist in database {database}"),
         }
     }
 
-    fn steps(&self, source: PlanSource, input: Vec<OutputColumn>, operators: &[(usize, Operator)]) -> Result<Plan, KqlError> {
+    fn steps(
+        &self,
+        source: PlanSource,
+        input: Vec<OutputColumn>,
+        operators: &[(usize, Operator)],
+    ) -> Result<Plan, KqlError> {
         let mut columns = input.clone();
         let mut steps = Vec::new();
         for (at, operator) in operators {
@@ -195,7 +210,9 @@ impl Checker<'_> {
                     let step = self.summarize(*at, aggregates, by, &columns)?;
                     if let Step::Summarize { keys, aggregates } = &step {
                         columns = outputs(keys);
-                        columns.extend(aggregates.iter().flat_map(|aggregate| aggregate.outputs.iter().cloned()));
+                        columns.extend(
+                            aggregates.iter().flat_map(|aggregate| aggregate.outputs.iter().cloned()),
+                        );
                     }
                     steps.push(step);
                 }
@@ -235,7 +252,9 @@ impl Checker<'_> {
     fn row_count(&self, at: usize, expr: &crate::ast::Expr) -> Result<usize, KqlError> {
         let value = self.expr(expr, &[])?;
         match expr::fold_literal(value, ColumnType::Long) {
-            Some(Literal::Long(Some(count))) if count >= 0 => Ok(usize::try_from(count).unwrap_or(usize::MAX)),
+            Some(Literal::Long(Some(count))) if count >= 0 => {
+                Ok(usize::try_from(count).unwrap_or(usize::MAX))
+            }
             _ => Err(KqlError::semantic(at, "the number of rows must be a non-negative long literal")),
         }
     }
@@ -253,7 +272,12 @@ impl Checker<'_> {
     }
 
     /// Checks items and gives each a name: its own, the column's, or a numbered one.
-    fn named(&self, items: &[Named], columns: &[OutputColumn], prefix: &str) -> Result<Vec<(String, Typed)>, KqlError> {
+    fn named(
+        &self,
+        items: &[Named],
+        columns: &[OutputColumn],
+        prefix: &str,
+    ) -> Result<Vec<(String, Typed)>, KqlError> {
         let first = usize::from(prefix == "Column");
         let mut unnamed = first;
         let mut result: Vec<(String, Typed)> = Vec::with_capacity(items.len());

@@ -2,7 +2,8 @@
 //! mappings as any kind of string.
 
 use crate::command::{
-    Command, CommandText, CreateMode, FillMode, MappingMode, PolicyAction, PolicyEntity, PolicyKind, SchemaShape,
+    Command, CommandText, CreateMode, FillMode, MappingMode, PolicyAction, PolicyEntity, PolicyKind,
+    SchemaShape,
 };
 use crate::lexer::Token;
 use crate::{KqlError, Parser};
@@ -44,7 +45,9 @@ impl Parser<'_> {
                 Ok(Command::IdentityToken)
             }
             "show" => self.show(),
-            "create" | "create-merge" | "create-or-alter" | "alter" | "alter-merge" | "delete" => self.define(&verb, at),
+            "create" | "create-merge" | "create-or-alter" | "alter" | "alter-merge" | "delete" => {
+                self.define(&verb, at)
+            }
             "drop" => self.drop_entity(),
             "ingest" => self.ingest_inline(),
             "set" => self.fill(FillMode::Set),
@@ -157,8 +160,10 @@ impl Parser<'_> {
                     Ok(Command::IngestionResources)
                 } else if self.eat_word("failures") {
                     let properties = self.properties()?;
-                    let operation =
-                        properties.into_iter().find(|(name, _)| name.eq_ignore_ascii_case("OperationId")).map(|p| p.1);
+                    let operation = properties
+                        .into_iter()
+                        .find(|(name, _)| name.eq_ignore_ascii_case("OperationId"))
+                        .map(|p| p.1);
                     Ok(Command::ShowIngestionFailures { operation })
                 } else if self.eat_word("sources") {
                     Ok(Command::ShowIngestionSources)
@@ -257,7 +262,8 @@ impl Parser<'_> {
     fn mapping_kind(&mut self) -> Result<MappingKind, KqlError> {
         let at = self.at();
         let name = self.name("csv, json, avro, parquet, orc or w3clogfile")?;
-        MappingKind::parse(&name).ok_or_else(|| KqlError::syntax(at, format!("{name} is not a kind of ingestion mapping")))
+        MappingKind::parse(&name)
+            .ok_or_else(|| KqlError::syntax(at, format!("{name} is not a kind of ingestion mapping")))
     }
 
     fn policy_kind(&mut self) -> Result<PolicyKind, KqlError> {
@@ -268,7 +274,10 @@ impl Parser<'_> {
         } else {
             Err(KqlError::syntax(
                 self.at(),
-                format!("policy {} is not known here; ingestionbatching and streamingingestion are", self.slice()),
+                format!(
+                    "policy {} is not known here; ingestionbatching and streamingingestion are",
+                    self.slice()
+                ),
             ))
         }
     }
@@ -300,7 +309,8 @@ impl Parser<'_> {
             };
             let kind = self.mapping_kind()?;
             self.keyword("mapping")?;
-            let mapping = if self.is_string() { self.one_string()? } else { self.name("the mapping's name")? };
+            let mapping =
+                if self.is_string() { self.one_string()? } else { self.name("the mapping's name")? };
             let json = self.string("the mapping as JSON in quotes")?;
             return Ok(Command::CreateMapping { table: name, kind, name: mapping, json, mode });
         }
@@ -318,9 +328,19 @@ impl Parser<'_> {
         }
         let properties = self.properties()?;
         let property = |wanted: &str| {
-            properties.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value.clone()).unwrap_or_default()
+            properties
+                .iter()
+                .find(|(name, _)| name.eq_ignore_ascii_case(wanted))
+                .map(|(_, value)| value.clone())
+                .unwrap_or_default()
         };
-        Ok(Command::CreateTable { name, columns, mode, folder: property("folder"), docstring: property("docstring") })
+        Ok(Command::CreateTable {
+            name,
+            columns,
+            mode,
+            folder: property("folder"),
+            docstring: property("docstring"),
+        })
     }
 
     /// Exactly one string token: the mapping's name and its JSON stand side by side and
@@ -391,7 +411,10 @@ impl Parser<'_> {
 
     fn fill(&mut self, mode: FillMode) -> Result<Command, KqlError> {
         if self.is_word("async") {
-            return Err(KqlError::syntax(self.at(), "async is not known here; leave it out and the command waits"));
+            return Err(KqlError::syntax(
+                self.at(),
+                "async is not known here; leave it out and the command waits",
+            ));
         }
         let table = self.entity("a table")?;
         let properties = self.properties()?;

@@ -15,7 +15,10 @@ mod parse;
 pub mod plan;
 
 pub use check::{Scope, check_pipeline, check_query};
-pub use command::{Command, CommandText, CreateMode, FillMode, MappingMode, PolicyAction, PolicyEntity, PolicyKind, SchemaShape};
+pub use command::{
+    Command, CommandText, CreateMode, FillMode, MappingMode, PolicyAction, PolicyEntity, PolicyKind,
+    SchemaShape,
+};
 pub use command_parse::parse_command;
 pub use error::{ErrorKind, KqlError};
 pub use functions::{AggregateFunction, Function};

@@ -140,7 +140,10 @@ impl<'t> Parser<'t> {
         loop {
             let at = self.position + count;
             let adjacent = |index: usize| {
-                self.tokens.get(index).zip(self.tokens.get(index - 1)).is_some_and(|(b, a)| b.1.start == a.1.end)
+                self.tokens
+                    .get(index)
+                    .zip(self.tokens.get(index - 1))
+                    .is_some_and(|(b, a)| b.1.start == a.1.end)
             };
             let joined = self.tokens.get(at).is_some_and(|t| t.0 == Token::Minus)
                 && self.tokens.get(at + 1).is_some_and(|t| t.0 == Token::Name)
@@ -297,7 +300,9 @@ impl<'t> Parser<'t> {
         let is_named = match self.peek() {
             Token::Name => self.peek_at(1) == Token::Assign,
             Token::OpenBracket => {
-                self.peek_at(1) == Token::Text && self.peek_at(2) == Token::CloseBracket && self.peek_at(3) == Token::Assign
+                self.peek_at(1) == Token::Text
+                    && self.peek_at(2) == Token::CloseBracket
+                    && self.peek_at(3) == Token::Assign
             }
             _ => false,
         };
@@ -319,7 +324,10 @@ impl<'t> Parser<'t> {
     fn binary(&mut self, minimum: u8) -> Result<Expr, KqlError> {
         self.depth += 1;
         if self.depth > MAX_DEPTH {
-            return Err(KqlError::syntax(self.at(), format!("the expression nests deeper than {MAX_DEPTH} levels")));
+            return Err(KqlError::syntax(
+                self.at(),
+                format!("the expression nests deeper than {MAX_DEPTH} levels"),
+            ));
         }
         let mut left = self.unary()?;
         while let Some((operator, precedence, tokens)) = self.binary_operator() {
@@ -378,7 +386,8 @@ impl<'t> Parser<'t> {
             Token::Name => self.word_operator(self.slice(), 0),
             Token::Bang if self.peek_at(1) == Token::Name => {
                 let word = &self.text[self.tokens[self.position + 1].1.clone()];
-                self.word_operator(word, 1).map(|(name, precedence, count)| (format!("!{name}"), precedence, count))
+                self.word_operator(word, 1)
+                    .map(|(name, precedence, count)| (format!("!{name}"), precedence, count))
             }
             _ => None,
         }
@@ -389,8 +398,8 @@ impl<'t> Parser<'t> {
         let precedence = match word.as_str() {
             "or" => 1,
             "and" => 2,
-            "in" | "between" | "has" | "has_cs" | "hasprefix" | "hassuffix" | "contains" | "contains_cs" | "startswith"
-            | "startswith_cs" | "endswith" | "endswith_cs" => 3,
+            "in" | "between" | "has" | "has_cs" | "hasprefix" | "hassuffix" | "contains" | "contains_cs"
+            | "startswith" | "startswith_cs" | "endswith" | "endswith_cs" => 3,
             "matches" => {
                 let next = self.tokens.get(self.position + offset + 1)?;
                 let is_regex = self.text[next.1.clone()].eq_ignore_ascii_case("regex");
@@ -467,7 +476,8 @@ impl<'t> Parser<'t> {
         match self.peek() {
             Token::Long => {
                 let text = self.advance();
-                let value = integer(text).ok_or_else(|| KqlError::syntax(at, format!("{text} does not fit a long")))?;
+                let value = integer(text)
+                    .ok_or_else(|| KqlError::syntax(at, format!("{text} does not fit a long")))?;
                 literal(Literal::Long(Some(value)))
             }
             Token::Real => {
@@ -476,7 +486,8 @@ impl<'t> Parser<'t> {
             }
             Token::Timespan => {
                 let text = self.advance();
-                let value = Timespan::parse(text).ok_or_else(|| KqlError::syntax(at, format!("{text} is too long")))?;
+                let value = Timespan::parse(text)
+                    .ok_or_else(|| KqlError::syntax(at, format!("{text} is too long")))?;
                 literal(Literal::Timespan(Some(value.0)))
             }
             Token::Text | Token::Verbatim | Token::Block => {

@@ -32,7 +32,12 @@ impl Scope for Fixture {
 
 fn columns(text: &str) -> Result<String, KqlError> {
     let plans = check_query(&parse_query(text)?, &Fixture, &Map::new())?;
-    Ok(plans[0].output.iter().map(|(name, column_type)| format!("{name}:{column_type}")).collect::<Vec<_>>().join(","))
+    Ok(plans[0]
+        .output
+        .iter()
+        .map(|(name, column_type)| format!("{name}:{column_type}"))
+        .collect::<Vec<_>>()
+        .join(","))
 }
 
 #[test]
@@ -40,17 +45,37 @@ fn names_and_types_of_results() {
     for (query, expected) in [
         ("Flights", "carrier:string,dep_delay:long,time_hour:datetime,extra:dynamic"),
         ("Flights | count", "Count:long"),
-        ("Flights | where dep_delay > 5 and carrier has 'AA' | project carrier, d = dep_delay * 1.5", "carrier:string,d:real"),
-        ("Flights | summarize count(), avg(dep_delay), arg_max(time_hour, *) by carrier",
-         "carrier:string,count_:long,avg_dep_delay:real,time_hour:datetime,dep_delay:long,extra:dynamic"),
-        ("Flights | summarize n = count() by bin(time_hour, 1d), late = dep_delay > 0", "time_hour:datetime,late:bool,n:long"),
-        ("Flights | extend a = extra.b.c, age = now() - time_hour | project-away extra, carrier", "dep_delay:long,time_hour:datetime,a:dynamic,age:timespan"),
-        ("print 1, x = 'a', datetime(2020-01-01), 1.5h", "print_0:long,x:string,print_2:datetime,print_3:timespan"),
+        (
+            "Flights | where dep_delay > 5 and carrier has 'AA' | project carrier, d = dep_delay * 1.5",
+            "carrier:string,d:real",
+        ),
+        (
+            "Flights | summarize count(), avg(dep_delay), arg_max(time_hour, *) by carrier",
+            "carrier:string,count_:long,avg_dep_delay:real,time_hour:datetime,dep_delay:long,extra:dynamic",
+        ),
+        (
+            "Flights | summarize n = count() by bin(time_hour, 1d), late = dep_delay > 0",
+            "time_hour:datetime,late:bool,n:long",
+        ),
+        (
+            "Flights | extend a = extra.b.c, age = now() - time_hour | project-away extra, carrier",
+            "dep_delay:long,time_hour:datetime,a:dynamic,age:timespan",
+        ),
+        (
+            "print 1, x = 'a', datetime(2020-01-01), 1.5h",
+            "print_0:long,x:string,print_2:datetime,print_3:timespan",
+        ),
         ("datatable(a:int, b:string) [1, 'x', int(null), 'y'] | top 1 by a", "a:int,b:string"),
         ("let n = 5; Flights | take n", "carrier:string,dep_delay:long,time_hour:datetime,extra:dynamic"),
         ("['Flights'] | distinct carrier | order by carrier asc nulls last // note", "carrier:string"),
-        ("Flights | where carrier !in ('AA', 'UA') and dep_delay between (1 .. 5) | limit 3 | render table", "carrier:string,dep_delay:long,time_hour:datetime,extra:dynamic"),
-        ("print guid(74be27de-1e4e-49d9-b579-fe0b331d3642), dynamic({\"a\": [1, 2]}), real(nan), decimal(1.5), -9223372036854775808", "print_0:guid,print_1:dynamic,print_2:real,print_3:decimal,print_4:long"),
+        (
+            "Flights | where carrier !in ('AA', 'UA') and dep_delay between (1 .. 5) | limit 3 | render table",
+            "carrier:string,dep_delay:long,time_hour:datetime,extra:dynamic",
+        ),
+        (
+            "print guid(74be27de-1e4e-49d9-b579-fe0b331d3642), dynamic({\"a\": [1, 2]}), real(nan), decimal(1.5), -9223372036854775808",
+            "print_0:guid,print_1:dynamic,print_2:real,print_3:decimal,print_4:long",
+        ),
     ] {
         assert_eq!(columns(query).as_deref(), Ok(expected), "{query}");
     }
@@ -82,7 +107,9 @@ fn faults_say_what_and_where() {
 
 #[test]
 fn deep_nesting_is_an_error_not_a_crash() {
-    for text in [format!("print {}1{}", "(".repeat(5000), ")".repeat(5000)), format!("print {}1", "-".repeat(5000))] {
+    for text in
+        [format!("print {}1{}", "(".repeat(5000), ")".repeat(5000)), format!("print {}1", "-".repeat(5000))]
+    {
         assert!(columns(&text).is_err());
     }
 }
@@ -127,14 +154,23 @@ fn commands_read() {
         command(".ingest inline into table T with (format='csv') <|\n1,a\n2,\"b;c\"\n"),
         C::IngestInline { data, .. } if data == "1,a\n2,\"b;c\"\n"
     ));
-    assert!(matches!(command(".set-or-append T <| Flights | take 5"), C::Fill { query, .. } if query == "Flights | take 5"));
+    assert!(
+        matches!(command(".set-or-append T <| Flights | take 5"), C::Fill { query, .. } if query == "Flights | take 5")
+    );
     assert!(matches!(
         command(".show ingestion failures with (OperationId=74be27de-1e4e-49d9-b579-fe0b331d3642)"),
         C::ShowIngestionFailures { operation: Some(id) } if id.len() == 36
     ));
     let piped = parse_command(".show tables | where TableName == 'a' | count").unwrap();
     assert_eq!(piped.pipe.as_deref(), Some("| where TableName == 'a' | count"));
-    for text in [".show nothing", ".create thing", "show tables", ".", ".alter table T policy retention '{}'", ".drop table"] {
+    for text in [
+        ".show nothing",
+        ".create thing",
+        "show tables",
+        ".",
+        ".alter table T policy retention '{}'",
+        ".drop table",
+    ] {
         assert!(parse_command(text).is_err(), "{text}");
     }
 }

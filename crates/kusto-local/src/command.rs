@@ -9,7 +9,9 @@ use kusto_batch::BatchingPolicy;
 use kusto_engine::Catalog;
 use kusto_kql::plan::OutputColumn;
 use kusto_kql::{Command, Literal, PolicyAction, PolicyEntity, PolicyKind, check_pipeline, parse_command};
-use kusto_types::{Column, ColumnName, ColumnType, DatabaseName, IngestionMapping, MappingName, TableName, TableSchema};
+use kusto_types::{
+    Column, ColumnName, ColumnType, DatabaseName, IngestionMapping, MappingName, TableName, TableSchema,
+};
 use kusto_wire::ResultTable;
 use rusqlite::Connection;
 use serde_json::Value;
@@ -28,7 +30,11 @@ fn bad(error: impl std::fmt::Display) -> ServiceError {
 }
 
 /// Parses and runs a command text; blocking.
-pub(crate) fn run(state: &Arc<State>, text: &str, context: &Context<'_>) -> Result<(ResultTable, bool), ServiceError> {
+pub(crate) fn run(
+    state: &Arc<State>,
+    text: &str,
+    context: &Context<'_>,
+) -> Result<(ResultTable, bool), ServiceError> {
     let parsed = parse_command(text)?;
     let table = execute(state, parsed.command, context)?;
     let Some(pipe) = parsed.pipe else { return Ok((table, false)) };
@@ -37,7 +43,9 @@ pub(crate) fn run(state: &Arc<State>, text: &str, context: &Context<'_>) -> Resu
     let rows: Vec<Vec<Literal>> = table
         .rows
         .iter()
-        .map(|row| row.iter().zip(&input).map(|(cell, (_, column_type))| literal(cell, *column_type)).collect())
+        .map(|row| {
+            row.iter().zip(&input).map(|(cell, (_, column_type))| literal(cell, *column_type)).collect()
+        })
         .collect();
     let plan = state.store.read(|connection| {
         let scope = crate::query::CatalogScope::new(connection, DatabaseName::net_default());
@@ -53,7 +61,9 @@ fn literal(cell: &Value, column_type: ColumnType) -> Literal {
         (Value::Null, _) => Literal::null(column_type),
         (Value::Bool(value), ColumnType::Bool) => Literal::Bool(Some(*value)),
         (Value::Number(number), ColumnType::Long) => Literal::Long(number.as_i64()),
-        (Value::Number(number), ColumnType::Int) => Literal::Int(number.as_i64().and_then(|n| i32::try_from(n).ok())),
+        (Value::Number(number), ColumnType::Int) => {
+            Literal::Int(number.as_i64().and_then(|n| i32::try_from(n).ok()))
+        }
         (Value::Number(number), ColumnType::Real) => Literal::Real(number.as_f64()),
         (Value::String(text), ColumnType::DateTime) => {
             Literal::DateTime(kusto_types::DateTime::parse(text).map(kusto_types::DateTime::ticks))
@@ -67,8 +77,12 @@ fn literal(cell: &Value, column_type: ColumnType) -> Literal {
 fn execute(state: &Arc<State>, command: Command, context: &Context<'_>) -> Result<ResultTable, ServiceError> {
     let database = |connection: &Connection| crate::query::database_of(connection, context.database);
     match command {
-        Command::IngestInline { table, properties, data } => data::ingest_inline(state, context, &table, &properties, &data),
-        Command::Fill { table, mode, properties, query } => data::fill(state, context, &table, mode, &properties, &query),
+        Command::IngestInline { table, properties, data } => {
+            data::ingest_inline(state, context, &table, &properties, &data)
+        }
+        Command::Fill { table, mode, properties, query } => {
+            data::fill(state, context, &table, mode, &properties, &query)
+        }
         Command::FlushIngestion { table } => {
             let database = state.store.read(database)?;
             state
@@ -79,8 +93,10 @@ fn execute(state: &Arc<State>, command: Command, context: &Context<'_>) -> Resul
             state.arrivals.notify_one();
             Ok(ResultTable::new("Table_0", [("Table", ColumnType::String)]).with_row(vec![table.into()]))
         }
-        Command::CacheControl => Ok(ResultTable::new("Table_0", [("NodeId", ColumnType::String), ("Status", ColumnType::String)])
-            .with_row(vec!["local".into(), "Succeeded".into()])),
+        Command::CacheControl => {
+            Ok(ResultTable::new("Table_0", [("NodeId", ColumnType::String), ("Status", ColumnType::String)])
+                .with_row(vec!["local".into(), "Succeeded".into()]))
+        }
         Command::CreateDatabase { name, if_not_exists } => {
             let name = DatabaseName::new(name).map_err(bad)?;
             state.store.transact(|transaction| Catalog(transaction).create_database(&name, if_not_exists))?;
@@ -94,7 +110,13 @@ fn execute(state: &Arc<State>, command: Command, context: &Context<'_>) -> Resul
                     ("StoresData", ColumnType::Bool),
                 ],
             )
-            .with_row(vec![name.as_str().into(), "".into(), "true".into(), true.into(), true.into()]))
+            .with_row(vec![
+                name.as_str().into(),
+                "".into(),
+                "true".into(),
+                true.into(),
+                true.into(),
+            ]))
         }
         Command::CreateTable { name, columns, mode, folder, docstring } => {
             let name = TableName::new(name).map_err(bad)?;
@@ -183,9 +205,11 @@ fn change_policy(
         };
         let current = catalog.policy(&database, entity, policy)?;
         let parse = |base: BatchingPolicy, json: &str| {
-            BatchingPolicy::parse_over(base, json).map(|parsed| parsed.to_json()).map_err(|error| ServiceError::BadData {
-                code: "BadRequest_InvalidPolicy".to_owned(),
-                message: error.to_string(),
+            BatchingPolicy::parse_over(base, json).map(|parsed| parsed.to_json()).map_err(|error| {
+                ServiceError::BadData {
+                    code: "BadRequest_InvalidPolicy".to_owned(),
+                    message: error.to_string(),
+                }
             })
         };
         let new = match (&action, policy) {
@@ -194,7 +218,9 @@ fn change_policy(
                 catalog.set_policy(&database, entity, policy, None)?;
                 None
             }
-            (PolicyAction::Alter(json), PolicyKind::IngestionBatching) => Some(parse(BatchingPolicy::KUSTO, json)?),
+            (PolicyAction::Alter(json), PolicyKind::IngestionBatching) => {
+                Some(parse(BatchingPolicy::KUSTO, json)?)
+            }
             (PolicyAction::AlterMerge(json), PolicyKind::IngestionBatching) => {
                 let base = match &current {
                     Some(json) => BatchingPolicy::parse_over(BatchingPolicy::KUSTO, json).map_err(bad)?,

@@ -63,37 +63,72 @@ impl ServiceError {
             Self::Engine(EngineError::Query(error)) => match error.kind {
                 ErrorKind::Syntax => {
                     let text = format!("Syntax error: {error}");
-                    let body = OneApiError::new("General_BadRequest", "Kusto.Data.Exceptions.SyntaxException", &text, true, activity_id);
+                    let body = OneApiError::new(
+                        "General_BadRequest",
+                        "Kusto.Data.Exceptions.SyntaxException",
+                        &text,
+                        true,
+                        activity_id,
+                    );
                     (400, body.with_inner("SYN0002"))
                 }
                 ErrorKind::Semantic => {
                     let text = format!("Semantic error: {error}");
-                    let body = OneApiError::new("General_BadRequest", "Kusto.Data.Exceptions.SemanticException", &text, true, activity_id);
+                    let body = OneApiError::new(
+                        "General_BadRequest",
+                        "Kusto.Data.Exceptions.SemanticException",
+                        &text,
+                        true,
+                        activity_id,
+                    );
                     (400, body.with_inner("SEM0100"))
                 }
-                ErrorKind::UnknownEntity => {
-                    build(400, "BadRequest_EntityNotFound", "Kusto.Data.Exceptions.EntityNotFoundException", true)
-                }
+                ErrorKind::UnknownEntity => build(
+                    400,
+                    "BadRequest_EntityNotFound",
+                    "Kusto.Data.Exceptions.EntityNotFoundException",
+                    true,
+                ),
             },
             Self::Engine(EngineError::NotFound { .. }) => {
                 build(400, "BadRequest_EntityNotFound", "Kusto.Data.Exceptions.EntityNotFoundException", true)
             }
-            Self::Engine(EngineError::Exists { .. }) => {
-                build(400, "BadRequest_EntityNameAlreadyExists", "Kusto.DataNode.Exceptions.EntityNameAlreadyExistsException", true)
-            }
+            Self::Engine(EngineError::Exists { .. }) => build(
+                400,
+                "BadRequest_EntityNameAlreadyExists",
+                "Kusto.DataNode.Exceptions.EntityNameAlreadyExistsException",
+                true,
+            ),
             Self::Engine(EngineError::Schema(_)) => {
                 build(400, "BadRequest_InvalidSchema", "Kusto.Data.Exceptions.KustoBadRequestException", true)
             }
-            Self::Engine(EngineError::ResultTooLarge { .. } | EngineError::Evaluation(_)) => {
-                build(400, "LimitsExceeded", "Kusto.Data.Exceptions.KustoServicePartialQueryFailureLimitsExceededException", true)
+            Self::Engine(EngineError::ResultTooLarge { .. } | EngineError::Evaluation(_)) => build(
+                400,
+                "LimitsExceeded",
+                "Kusto.Data.Exceptions.KustoServicePartialQueryFailureLimitsExceededException",
+                true,
+            ),
+            Self::BadRequest(_) => {
+                build(400, "General_BadRequest", "Kusto.Data.Exceptions.KustoBadRequestException", true)
             }
-            Self::BadRequest(_) => build(400, "General_BadRequest", "Kusto.Data.Exceptions.KustoBadRequestException", true),
-            Self::BadData { code, .. } => build(400, code, "Kusto.Data.Exceptions.KustoBadRequestException", true),
-            Self::Engine(EngineError::Database(_) | EngineError::Extent(_) | EngineError::Io(_) | EngineError::Corrupt(_))
+            Self::BadData { code, .. } => {
+                build(400, code, "Kusto.Data.Exceptions.KustoBadRequestException", true)
+            }
+            Self::Engine(
+                EngineError::Database(_)
+                | EngineError::Extent(_)
+                | EngineError::Io(_)
+                | EngineError::Corrupt(_),
+            )
             | Self::Database(_)
             | Self::File { .. }
             | Self::InUse(_)
-            | Self::Task(_) => build(500, "General_InternalServerError", "Kusto.Data.Exceptions.KustoServiceException", false),
+            | Self::Task(_) => build(
+                500,
+                "General_InternalServerError",
+                "Kusto.Data.Exceptions.KustoServiceException",
+                false,
+            ),
         }
     }
 }

@@ -20,7 +20,10 @@ pub(crate) fn percent_decode(text: &str) -> String {
     let mut decoded = Vec::with_capacity(bytes.len());
     let mut at = 0;
     while at < bytes.len() {
-        let hex = bytes.get(at + 1..at + 3).and_then(|hex| std::str::from_utf8(hex).ok()).and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        let hex = bytes
+            .get(at + 1..at + 3)
+            .and_then(|hex| std::str::from_utf8(hex).ok())
+            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
         match (bytes[at], hex) {
             (b'%', Some(byte)) => {
                 decoded.push(byte);
@@ -51,7 +54,8 @@ impl Call {
 
     /// The whole body as text, at most so many bytes.
     pub(crate) async fn text(self, limit: usize) -> Result<String, StatusCode> {
-        let bytes = axum::body::to_bytes(self.body, limit).await.map_err(|_| StatusCode::PAYLOAD_TOO_LARGE)?;
+        let bytes =
+            axum::body::to_bytes(self.body, limit).await.map_err(|_| StatusCode::PAYLOAD_TOO_LARGE)?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 }
@@ -61,7 +65,8 @@ pub(crate) async fn serve(state: Arc<State>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     // Absolute-form targets (`PUT https://host/path`) have the same path.
     let path = parts.uri.path().to_owned();
-    let query = url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
+    let query =
+        url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
     let call = Call { method: parts.method, path, query, headers: parts.headers, body };
     let segments: Vec<String> = call.path.split('/').skip(1).map(str::to_owned).collect();
     let names: Vec<&str> = segments.iter().map(String::as_str).collect();

@@ -31,8 +31,16 @@ impl RunningService {
 
     /// The cluster URL for clients on this machine.
     pub fn url(&self) -> String {
-        let host = if self.address.ip().is_unspecified() { "localhost".to_owned() } else { self.address.ip().to_string() };
-        let host = if self.address.is_ipv6() && !self.address.ip().is_unspecified() { format!("[{host}]") } else { host };
+        let host = if self.address.ip().is_unspecified() {
+            "localhost".to_owned()
+        } else {
+            self.address.ip().to_string()
+        };
+        let host = if self.address.is_ipv6() && !self.address.ip().is_unspecified() {
+            format!("[{host}]")
+        } else {
+            host
+        };
         format!("http://{host}:{}", self.address.port())
     }
 
@@ -78,10 +86,12 @@ pub async fn start(config: ServiceConfig, listener: TcpListener) -> Result<Runni
     tasks.spawn(load::run(state.clone(), stop.clone()));
     tasks.spawn(janitor::report(state.clone(), stop.clone()));
     tasks.spawn(janitor::clean(state.clone(), stop.clone()));
-    let router = Router::new().fallback(move |request: axum::extract::Request| crate::http::serve(state.clone(), request));
+    let router = Router::new()
+        .fallback(move |request: axum::extract::Request| crate::http::serve(state.clone(), request));
     let stopping = stop.clone();
     let server = tokio::spawn(async move {
-        let served = axum::serve(listener, router).with_graceful_shutdown(async move { stopping.cancelled().await });
+        let served =
+            axum::serve(listener, router).with_graceful_shutdown(async move { stopping.cancelled().await });
         if let Err(error) = served.await {
             tracing::error!(%error, "the listener failed");
         }

@@ -24,7 +24,8 @@ impl Signer {
 
     fn mac(&self, parts: &[&str]) -> Hmac<Sha256> {
         // INVARIANT: HMAC takes a key of any length.
-        let mut mac = <Hmac<Sha256> as Mac>::new_from_slice(&self.key).unwrap_or_else(|_| unreachable!("any key length"));
+        let mut mac = <Hmac<Sha256> as Mac>::new_from_slice(&self.key)
+            .unwrap_or_else(|_| unreachable!("any key length"));
         for part in parts {
             mac.update(part.as_bytes());
             mac.update(b"\n");
@@ -46,7 +47,8 @@ impl Signer {
     /// A query that grants `permissions` on a resource (`blob/container`,
     /// `queue/name`, `table/name`) for two days.
     pub(crate) fn grant(&self, resource: &str, permissions: &str) -> String {
-        let expiry = DateTime::from_ticks(DateTime::now().ticks() + 2 * TICKS_PER_DAY).unwrap_or_else(DateTime::now);
+        let expiry =
+            DateTime::from_ticks(DateTime::now().ticks() + 2 * TICKS_PER_DAY).unwrap_or_else(DateTime::now);
         let expiry = format!("{}Z", &expiry.to_string()[..19]);
         let signature = self.sign(&["sas", resource, permissions, &expiry]);
         format!("sv={VERSION}&se={}&sp={permissions}&sig={signature}", expiry.replace(':', "%3A"))
@@ -54,7 +56,9 @@ impl Signer {
 
     /// Whether a query's parameters grant `permission` on a resource.
     pub(crate) fn allows(&self, resource: &str, permission: char, query: &HashMap<String, String>) -> bool {
-        let (Some(expiry), Some(permissions), Some(signature)) = (query.get("se"), query.get("sp"), query.get("sig")) else {
+        let (Some(expiry), Some(permissions), Some(signature)) =
+            (query.get("se"), query.get("sp"), query.get("sig"))
+        else {
             return false;
         };
         permissions.contains(permission)
@@ -70,7 +74,8 @@ mod tests {
     #[test]
     fn grants_hold_for_their_resource_permission_and_key_only() {
         let signer = Signer::new(vec![1; 32]);
-        let query = |text: &str| url::form_urlencoded::parse(text.as_bytes()).into_owned().collect::<HashMap<_, _>>();
+        let query =
+            |text: &str| url::form_urlencoded::parse(text.as_bytes()).into_owned().collect::<HashMap<_, _>>();
         let grant = query(&signer.grant("blob/c", "rw"));
         assert!(signer.allows("blob/c", 'w', &grant));
         assert!(!signer.allows("blob/d", 'w', &grant));

@@ -37,7 +37,12 @@ pub(crate) struct State {
 
 impl State {
     /// The batching policy of a table: its own, else the database's, else the default.
-    pub(crate) fn batching(&self, connection: &Connection, database: &str, table: &str) -> Result<BatchingPolicy, EngineError> {
+    pub(crate) fn batching(
+        &self,
+        connection: &Connection,
+        database: &str,
+        table: &str,
+    ) -> Result<BatchingPolicy, EngineError> {
         let catalog = Catalog(connection);
         let Ok(database) = DatabaseName::new(database) else { return Ok(self.config.default_batching) };
         for entity in [PolicyEntity::Table(table.to_owned()), PolicyEntity::Database(String::new())] {

@@ -103,8 +103,10 @@ impl Store {
         self.transact(|transaction| {
             let mut key = uuid::Uuid::new_v4().as_bytes().to_vec();
             key.extend_from_slice(uuid::Uuid::new_v4().as_bytes());
-            transaction.execute("INSERT OR IGNORE INTO meta (name, value) VALUES ('secret_key', ?1)", [key])?;
-            Ok(transaction.query_row("SELECT value FROM meta WHERE name = 'secret_key'", [], |row| row.get(0))?)
+            transaction
+                .execute("INSERT OR IGNORE INTO meta (name, value) VALUES ('secret_key', ?1)", [key])?;
+            Ok(transaction
+                .query_row("SELECT value FROM meta WHERE name = 'secret_key'", [], |row| row.get(0))?)
         })
     }
 }

@@ -15,7 +15,9 @@ pub(crate) fn issue(signer: &Signer) -> String {
 /// Whether the service issued a token and it has not expired.
 pub(crate) fn verify(signer: &Signer, token: &str) -> bool {
     let mut parts = token.split('.');
-    let (Some("kin1"), Some(expiry), Some(signature), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
+    let (Some("kin1"), Some(expiry), Some(signature), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
         return false;
     };
     signer.verify(&["identity", expiry], signature)

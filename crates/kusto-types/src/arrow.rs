@@ -26,10 +26,9 @@ pub fn arrow_schema(schema: &TableSchema) -> Schema {
         .iter()
         .map(|column| {
             let nullable = column.column_type != ColumnType::String;
-            Field::new(column.name.as_str(), arrow_type(column.column_type), nullable).with_metadata(HashMap::from([(
-                "kusto.type".to_owned(),
-                column.column_type.kql_name().to_owned(),
-            )]))
+            Field::new(column.name.as_str(), arrow_type(column.column_type), nullable).with_metadata(
+                HashMap::from([("kusto.type".to_owned(), column.column_type.kql_name().to_owned())]),
+            )
         })
         .collect();
     Schema::new(fields)

@@ -90,7 +90,10 @@ impl DateTime {
             return None;
         }
         let number = |range: std::ops::Range<usize>| -> Option<u32> {
-            bytes.get(range)?.iter().try_fold(0u32, |sum, b| b.is_ascii_digit().then(|| sum * 10 + u32::from(b - b'0')))
+            bytes
+                .get(range)?
+                .iter()
+                .try_fold(0u32, |sum, b| b.is_ascii_digit().then(|| sum * 10 + u32::from(b - b'0')))
         };
         let date = NaiveDate::from_ymd_opt(number(0..4)? as i32, number(5..7)?, number(8..10)?)?;
         let mut at = 10;
@@ -143,7 +146,9 @@ impl DateTime {
         if let Ok(at) = chrono::DateTime::parse_from_rfc2822(text) {
             return Self::from_naive(at.naive_utc(), 0);
         }
-        for layout in ["%A, %d-%b-%y %H:%M:%S GMT", "%m/%d/%Y %H:%M:%S", "%m/%d/%Y %I:%M:%S %p", "%m/%d/%Y %H:%M"] {
+        for layout in
+            ["%A, %d-%b-%y %H:%M:%S GMT", "%m/%d/%Y %H:%M:%S", "%m/%d/%Y %I:%M:%S %p", "%m/%d/%Y %H:%M"]
+        {
             if let Ok(at) = NaiveDateTime::parse_from_str(text, layout) {
                 return Self::from_naive(at, 0);
             }
@@ -213,8 +218,17 @@ mod tests {
 
     #[test]
     fn texts_that_are_no_instant_are_none() {
-        for text in ["", "NA", "2013-13-01", "2013-02-30", "12", "2013-01-01T25:00", "2013-01-01Tx", "10000-01-01", "é013-01-01"]
-        {
+        for text in [
+            "",
+            "NA",
+            "2013-13-01",
+            "2013-02-30",
+            "12",
+            "2013-01-01T25:00",
+            "2013-01-01Tx",
+            "10000-01-01",
+            "é013-01-01",
+        ] {
             assert_eq!(DateTime::parse(text), None, "{text}");
         }
     }

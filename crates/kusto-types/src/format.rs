@@ -56,7 +56,9 @@ pub enum FormatFamily {
 
 /// A text that names no data format.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a data format; known ones: csv, tsv, tsve, scsv, sohsv, psv, txt, raw, json, multijson, singlejson, avro, apacheavro, parquet, orc, w3clogfile")]
+#[error(
+    "{0:?} is not a data format; known ones: csv, tsv, tsve, scsv, sohsv, psv, txt, raw, json, multijson, singlejson, avro, apacheavro, parquet, orc, w3clogfile"
+)]
 pub struct UnknownFormat(pub String);
 
 impl DataFormat {
@@ -114,9 +116,14 @@ impl DataFormat {
     /// How its records are read.
     pub fn family(self) -> FormatFamily {
         match self {
-            Self::Csv | Self::Tsv | Self::Tsve | Self::Scsv | Self::Sohsv | Self::Psv | Self::Txt | Self::Raw => {
-                FormatFamily::Delimited
-            }
+            Self::Csv
+            | Self::Tsv
+            | Self::Tsve
+            | Self::Scsv
+            | Self::Sohsv
+            | Self::Psv
+            | Self::Txt
+            | Self::Raw => FormatFamily::Delimited,
             Self::Json | Self::MultiJson | Self::SingleJson | Self::W3cLogFile => FormatFamily::Json,
             Self::Avro | Self::ApacheAvro | Self::Parquet | Self::Orc => FormatFamily::Binary,
         }
@@ -125,9 +132,14 @@ impl DataFormat {
     /// The kind of ingestion mapping that goes with the format.
     pub fn mapping_kind(self) -> MappingKind {
         match self {
-            Self::Csv | Self::Tsv | Self::Tsve | Self::Scsv | Self::Sohsv | Self::Psv | Self::Txt | Self::Raw => {
-                MappingKind::Csv
-            }
+            Self::Csv
+            | Self::Tsv
+            | Self::Tsve
+            | Self::Scsv
+            | Self::Sohsv
+            | Self::Psv
+            | Self::Txt
+            | Self::Raw => MappingKind::Csv,
             Self::Json | Self::MultiJson | Self::SingleJson => MappingKind::Json,
             Self::Avro | Self::ApacheAvro => MappingKind::Avro,
             Self::Parquet => MappingKind::Parquet,

@@ -76,7 +76,9 @@ impl JsonPath {
                     steps.push(PathStep::Property(name));
                     rest = after;
                 } else {
-                    let Some((digits, after)) = after.split_once(']') else { return fail(at, "a ] is missing") };
+                    let Some((digits, after)) = after.split_once(']') else {
+                        return fail(at, "a ] is missing");
+                    };
                     let Ok(index) = digits.trim().parse() else {
                         return fail(at, "only a position or a quoted name may stand in brackets");
                     };
@@ -118,7 +120,8 @@ mod tests {
 
     #[test]
     fn paths_read_and_print_back() {
-        for text in ["$", "$.a", "$.a.b", "$['a b'].c", "$.['a b']", "$[\"x\"][0]", "$.a[12].b", "$[\\'a\\']"] {
+        for text in ["$", "$.a", "$.a.b", "$['a b'].c", "$.['a b']", "$[\"x\"][0]", "$.a[12].b", "$[\\'a\\']"]
+        {
             let Ok(path) = JsonPath::parse(text) else {
                 assert_eq!(text, "$[\\'a\\']");
                 continue;

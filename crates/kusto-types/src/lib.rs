@@ -23,7 +23,7 @@ pub use decimal::canonical_decimal;
 pub use format::{Compression, DataFormat, FormatFamily, UnknownFormat, sniff_compression};
 pub use guid::canonical_guid;
 pub use json_path::{JsonPath, JsonPathError, PathStep};
-pub use mapping::{IngestionMapping, MappingError, MappingElement, MappingKind, MappingSource, Transform};
+pub use mapping::{IngestionMapping, MappingElement, MappingError, MappingKind, MappingSource, Transform};
 pub use names::{ColumnName, DatabaseName, MappingName, NameError, SourceId, TableName};
 pub use schema::{Column, SchemaError, TableSchema};
 pub use size::ByteSize;

@@ -165,7 +165,10 @@ pub enum MappingError {
 }
 
 fn member<'a>(object: &'a serde_json::Map<String, Value>, name: &str) -> Option<&'a Value> {
-    object.iter().find(|(key, value)| key.eq_ignore_ascii_case(name) && !value.is_null()).map(|(_, value)| value)
+    object
+        .iter()
+        .find(|(key, value)| key.eq_ignore_ascii_case(name) && !value.is_null())
+        .map(|(_, value)| value)
 }
 
 fn text(value: &Value) -> String {
@@ -179,7 +182,8 @@ impl IngestionMapping {
     /// Reads the JSON of a mapping: elements with `Properties`, the flat older forms,
     /// and names in any case.
     pub fn parse(kind: MappingKind, json: &str) -> Result<Self, MappingError> {
-        let value: Value = serde_json::from_str(json).map_err(|error| MappingError::Shape(error.to_string()))?;
+        let value: Value =
+            serde_json::from_str(json).map_err(|error| MappingError::Shape(error.to_string()))?;
         let Value::Array(items) = value else {
             return Err(MappingError::Shape("it is not an array".to_owned()));
         };
@@ -205,7 +209,9 @@ impl IngestionMapping {
         index: usize,
         object: &serde_json::Map<String, Value>,
     ) -> Result<MappingElement, MappingError> {
-        let name = member(object, "column").or_else(|| member(object, "name")).ok_or(MappingError::NoColumn(index))?;
+        let name = member(object, "column")
+            .or_else(|| member(object, "name"))
+            .ok_or(MappingError::NoColumn(index))?;
         let column = ColumnName::new(text(name)).map_err(|error| MappingError::Name(index, error))?;
         let column_type = match member(object, "datatype").map(text).filter(|name| !name.is_empty()) {
             Some(name) => Some(ColumnType::parse(&name).map_err(|error| MappingError::Type(index, error))?),
@@ -216,7 +222,8 @@ impl IngestionMapping {
             _ => object,
         };
         let fault = |problem: String| MappingError::Property { index, column: column.clone(), problem };
-        let transform_name = member(properties, "transform").map(text).filter(|name| !name.is_empty() && name != "None");
+        let transform_name =
+            member(properties, "transform").map(text).filter(|name| !name.is_empty() && name != "None");
         let mut from_transform = None;
         let transform = match transform_name.as_deref().map(str::to_ascii_lowercase).as_deref() {
             None => None,
@@ -245,9 +252,14 @@ impl IngestionMapping {
         } else if let Some(constant) = constant {
             MappingSource::Const(constant)
         } else if kind == MappingKind::Csv {
-            let ordinal = member(properties, "ordinal").map(text).filter(|ordinal| !ordinal.is_empty()).ok_or_else(|| {
-                MappingError::NoSource { index, column: column.clone(), wanted: "Ordinal, ConstValue, SourceLocation" }
-            })?;
+            let ordinal = member(properties, "ordinal")
+                .map(text)
+                .filter(|ordinal| !ordinal.is_empty())
+                .ok_or_else(|| MappingError::NoSource {
+                    index,
+                    column: column.clone(),
+                    wanted: "Ordinal, ConstValue, SourceLocation",
+                })?;
             MappingSource::Ordinal(
                 ordinal
                     .trim()
@@ -263,7 +275,11 @@ impl IngestionMapping {
         } else if let Some(field) = member(properties, "field").map(text).filter(|field| !field.is_empty()) {
             MappingSource::Path(JsonPath::property(field))
         } else {
-            return Err(MappingError::NoSource { index, column, wanted: "Path, Field, ConstValue, SourceLocation" });
+            return Err(MappingError::NoSource {
+                index,
+                column,
+                wanted: "Path, Field, ConstValue, SourceLocation",
+            });
         };
         Ok(MappingElement { column, column_type, source, transform })
     }

@@ -27,7 +27,10 @@ fn check(kind: &'static str, name: &str) -> Result<(), NameError> {
     if length > 1024 {
         return Err(NameError::TooLong(kind, length));
     }
-    match name.chars().find(|c| !(c.is_alphanumeric() || matches!(c, '_' | '.' | '-' | ' ' | '$' | '@' | ':' | '/'))) {
+    match name
+        .chars()
+        .find(|c| !(c.is_alphanumeric() || matches!(c, '_' | '.' | '-' | ' ' | '$' | '@' | ':' | '/')))
+    {
         Some(c) => Err(NameError::Character(name.to_owned(), kind, c)),
         None => Ok(()),
     }

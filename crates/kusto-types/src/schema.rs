@@ -29,7 +29,9 @@ pub enum SchemaError {
     #[error("column {0} is given twice")]
     DuplicateColumn(ColumnName),
     /// A merge would change the type of a column.
-    #[error("column {column} is {existing} in the table and {wanted} in the command; a type cannot be changed by a merge")]
+    #[error(
+        "column {column} is {existing} in the table and {wanted} in the command; a type cannot be changed by a merge"
+    )]
     TypeConflict {
         /// The column.
         column: ColumnName,

@@ -59,7 +59,8 @@ impl Timespan {
                 }
             },
         };
-        let in_range = days >= 0 && (0..24).contains(&hours) && (0..60).contains(&minutes) && (0..60).contains(&seconds);
+        let in_range =
+            days >= 0 && (0..24).contains(&hours) && (0..60).contains(&minutes) && (0..60).contains(&seconds);
         if !in_range {
             return None;
         }

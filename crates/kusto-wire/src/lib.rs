@@ -22,8 +22,8 @@ pub use message::{AdditionalProperties, IngestionMessage, MessageError, StatusTa
 pub use request::{Request, RequestProperties};
 pub use resources::{IngestionResources, ResourceError};
 pub use rest_ingest::{
-    BlobStatus, IngestConfiguration, IngestionSettings, OperationCounts, OperationStatus, QueuedBlob, QueuedRequest,
-    QueuedResponse, ContainerSettings, ContainerPath,
+    BlobStatus, ContainerPath, ContainerSettings, IngestConfiguration, IngestionSettings, OperationCounts,
+    OperationStatus, QueuedBlob, QueuedRequest, QueuedResponse,
 };
 pub use secret_url::SecretUrl;
 pub use status::{

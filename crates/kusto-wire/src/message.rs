@@ -119,7 +119,10 @@ pub enum MessageError {
 }
 
 fn member<'a>(object: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
-    object.iter().find(|(key, value)| key.eq_ignore_ascii_case(name) && !value.is_null()).map(|(_, value)| value)
+    object
+        .iter()
+        .find(|(key, value)| key.eq_ignore_ascii_case(name) && !value.is_null())
+        .map(|(_, value)| value)
 }
 
 fn text(object: &Map<String, Value>, name: &'static str) -> Result<Option<String>, MessageError> {
@@ -173,7 +176,8 @@ impl IngestionMessage {
             STANDARD.decode(text).map_err(|_| MessageError::NotJson)?
         };
         let json = String::from_utf8(json).map_err(|_| MessageError::NotJson)?;
-        let value: Value = serde_json::from_str(json.trim_matches('\0')).map_err(|_| MessageError::NotJson)?;
+        let value: Value =
+            serde_json::from_str(json.trim_matches('\0')).map_err(|_| MessageError::NotJson)?;
         let Value::Object(object) = value else { return Err(MessageError::NotJson) };
         Self::read(&object)
     }

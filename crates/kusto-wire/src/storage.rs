@@ -45,7 +45,11 @@ fn walk(xml: &str, mut leaf: impl FnMut(&str, String), mut end: impl FnMut(&str)
                 if let Some(parent) = open.last_mut() {
                     parent.2 = true;
                 }
-                open.push((String::from_utf8_lossy(start.local_name().as_ref()).into_owned(), String::new(), false));
+                open.push((
+                    String::from_utf8_lossy(start.local_name().as_ref()).into_owned(),
+                    String::new(),
+                    false,
+                ));
             }
             Event::Empty(empty) => leaf(&String::from_utf8_lossy(empty.local_name().as_ref()), String::new()),
             Event::Text(text) => {

@@ -68,7 +68,8 @@ impl DataSetV1 {
         }
         for (kind, name) in [("QueryProperties", "@ExtendedProperties"), ("QueryStatus", "QueryStatus")] {
             let ordinal = contents.rows.len();
-            contents = contents.with_row(vec![ordinal.into(), kind.into(), name.into(), nil.into(), "".into()]);
+            contents =
+                contents.with_row(vec![ordinal.into(), kind.into(), name.into(), nil.into(), "".into()]);
         }
         tables.push(
             ResultTable::new("properties", [("Value", String)])
@@ -110,11 +111,17 @@ impl DataSetV1 {
     /// Reads a body.
     pub fn decode(body: &[u8]) -> Result<Self, V1Error> {
         let value: Value = serde_json::from_slice(body)?;
-        if let Some(exceptions) = value.get("Exceptions").and_then(Value::as_array).filter(|list| !list.is_empty()) {
+        if let Some(exceptions) =
+            value.get("Exceptions").and_then(Value::as_array).filter(|list| !list.is_empty())
+        {
             return Err(V1Error::Exceptions(Value::Array(exceptions.clone()).to_string()));
         }
-        let tables = value.get("Tables").and_then(Value::as_array).ok_or(V1Error::Shape("Tables is missing"))?;
-        let tables = tables.iter().map(|table| decode_table(table).map_err(V1Error::Shape)).collect::<Result<_, _>>()?;
+        let tables =
+            value.get("Tables").and_then(Value::as_array).ok_or(V1Error::Shape("Tables is missing"))?;
+        let tables = tables
+            .iter()
+            .map(|table| decode_table(table).map_err(V1Error::Shape))
+            .collect::<Result<_, _>>()?;
         Ok(Self { tables })
     }
 }
@@ -143,7 +150,10 @@ pub(crate) fn decode_table(value: &Value) -> Result<ResultTable, &'static str> {
             let text = |key: &str| column.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
             let name = text("ColumnName").unwrap_or_default().to_owned();
             let type_name = text("ColumnType").or_else(|| text("DataType")).unwrap_or("string");
-            Ok(ResultColumn { name, column_type: ColumnType::parse(type_name).map_err(|_| "a column type is unknown")? })
+            Ok(ResultColumn {
+                name,
+                column_type: ColumnType::parse(type_name).map_err(|_| "a column type is unknown")?,
+            })
         })
         .collect::<Result<Vec<_>, &'static str>>()?;
     let rows = value.get("Rows").and_then(Value::as_array).ok_or("Rows is missing")?;

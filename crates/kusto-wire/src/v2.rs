@@ -56,8 +56,18 @@ impl DataSetV2 {
         let now = kusto_types::DateTime::now().to_string();
         let ids = |level: i32, name: &str, event: i32, event_name: &str, payload: String| {
             json!([
-                now, client_request_id, activity_id, activity_id, activity_id, level, name, 0, "S_OK (0)", event,
-                event_name, payload
+                now,
+                client_request_id,
+                activity_id,
+                activity_id,
+                activity_id,
+                level,
+                name,
+                0,
+                "S_OK (0)",
+                event,
+                event_name,
+                payload
             ])
         };
         frames.push(json!({
@@ -100,10 +110,13 @@ impl DataSetV2 {
             match text("FrameType") {
                 "DataTable" if primary => tables.push(read_table(&frame)?),
                 "TableHeader" if primary => {
-                    open = Some((frame.get("TableId").cloned().unwrap_or_default(), frame.clone(), Vec::new()));
+                    open =
+                        Some((frame.get("TableId").cloned().unwrap_or_default(), frame.clone(), Vec::new()));
                 }
                 "TableFragment" => {
-                    if let Some((id, _, rows)) = open.as_mut().filter(|(id, _, _)| Some(id) == frame.get("TableId")) {
+                    if let Some((id, _, rows)) =
+                        open.as_mut().filter(|(id, _, _)| Some(id) == frame.get("TableId"))
+                    {
                         let _ = id;
                         if text("TableFragmentType") == "DataReplace" {
                             rows.clear();
@@ -146,7 +159,8 @@ fn read_table(frame: &Value) -> Result<ResultTable, V2Error> {
 
 fn failure_text(errors: Option<&Value>) -> String {
     let first = errors.and_then(Value::as_array).and_then(|list| list.first()).cloned().unwrap_or_default();
-    serde_json::from_value::<OneApiError>(first.clone()).map_or_else(|_| first.to_string(), |error| error.error.detail)
+    serde_json::from_value::<OneApiError>(first.clone())
+        .map_or_else(|_| first.to_string(), |error| error.error.detail)
 }
 
 #[cfg(test)]
@@ -174,7 +188,9 @@ mod tests {
             "Columns":[{"ColumnName":"a","ColumnType":"int"}],
             "Rows":[[1],{"OneApiErrors":[{"error":{"code":"LimitsExceeded","@message":"too much"}}]}]},
             {"FrameType":"DataSetCompletion","HasErrors":true}]"#;
-        assert!(matches!(DataSetV2::decode(in_data.as_bytes()), Err(V2Error::Failed(text)) if text == "too much"));
+        assert!(
+            matches!(DataSetV2::decode(in_data.as_bytes()), Err(V2Error::Failed(text)) if text == "too much")
+        );
         assert!(DataSetV2::decode(b"[]").is_err());
     }
 }

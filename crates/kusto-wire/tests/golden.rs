@@ -24,7 +24,8 @@ fn every_queue_message_is_read_and_keeps_its_meaning() {
     let mut read = 0;
     for (name, requests) in samples() {
         for sent in requests.iter().filter_map(|request| request.get("message")) {
-            let message = IngestionMessage::decode(&sent.to_string()).unwrap_or_else(|error| panic!("{name}: {error}"));
+            let message =
+                IngestionMessage::decode(&sent.to_string()).unwrap_or_else(|error| panic!("{name}: {error}"));
             let written = message.to_json();
             for (key, value) in sent.as_object().unwrap() {
                 match key.as_str() {
@@ -33,7 +34,11 @@ fn every_queue_message_is_read_and_keeps_its_meaning() {
                         for (key, value) in value.as_object().unwrap() {
                             let ours = &written["AdditionalProperties"][key];
                             let same = ours == value
-                                || ours.as_str().and_then(|text| serde_json::from_str::<Value>(text).ok()).as_ref() == Some(value)
+                                || ours
+                                    .as_str()
+                                    .and_then(|text| serde_json::from_str::<Value>(text).ok())
+                                    .as_ref()
+                                    == Some(value)
                                 || (value == &Value::Bool(false) && ours.is_null())
                                 || key.eq_ignore_ascii_case("validationPolicy");
                             assert!(same, "{name}: {key}: {value} became {ours}");
@@ -41,7 +46,11 @@ fn every_queue_message_is_read_and_keeps_its_meaning() {
                     }
                     "IngestionStatusInTable" => {
                         let pointer = message.status_in_table.as_ref().unwrap();
-                        assert_eq!(Some(pointer.partition_key.as_str()), value["partitionKey"].as_str(), "{name}");
+                        assert_eq!(
+                            Some(pointer.partition_key.as_str()),
+                            value["partitionKey"].as_str(),
+                            "{name}"
+                        );
                     }
                     _ => assert_eq!(&written[key], value, "{name}: {key}"),
                 }
@@ -62,7 +71,8 @@ fn every_command_and_query_body_is_read() {
                 continue;
             }
             let body = request["body"].as_str().unwrap_or_default();
-            let parsed: Request = serde_json::from_str(body).unwrap_or_else(|error| panic!("{name}: {error}: {body}"));
+            let parsed: Request =
+                serde_json::from_str(body).unwrap_or_else(|error| panic!("{name}: {error}: {body}"));
             assert!(!parsed.csl.is_empty(), "{name}");
             parsed.properties().unwrap_or_else(|error| panic!("{name}: {error}"));
             read += 1;

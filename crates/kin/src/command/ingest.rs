@@ -7,7 +7,9 @@ use crate::plan::{self, FilePlan};
 use crate::printer;
 use futures_util::stream::{self, StreamExt};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use kusto_ingest::{Error, ErrorKind, IngestionProperties, KustoClient, Outcome, Progress, QueuedIngestClient, SourceId};
+use kusto_ingest::{
+    Error, ErrorKind, IngestionProperties, KustoClient, Outcome, Progress, QueuedIngestClient, SourceId,
+};
 use kusto_types::ByteSize;
 use serde_json::{Value, json};
 use std::io::IsTerminal;
@@ -40,7 +42,9 @@ pub(crate) fn describe(outcome: &Outcome) -> String {
 pub(crate) fn outcome_json(id: &str, outcome: &Outcome) -> Value {
     match outcome {
         Outcome::Succeeded => json!({"source_id": id, "status": "ingested"}),
-        Outcome::PartiallySucceeded { details } => json!({"source_id": id, "status": "partial", "details": details}),
+        Outcome::PartiallySucceeded { details } => {
+            json!({"source_id": id, "status": "partial", "details": details})
+        }
         Outcome::Skipped { details } => json!({"source_id": id, "status": "skipped", "details": details}),
         Outcome::Failed { code, permanent, details } => {
             json!({"source_id": id, "status": "failed", "code": code, "permanent": permanent, "details": details})
@@ -68,7 +72,11 @@ async fn ingest_all(cluster: &Cluster, arguments: &Ingest) -> Result<(), Failure
     let begun = Instant::now();
     let database = arguments.target.database.as_str();
     let plans = plan::plan(&cluster.client, arguments, cluster.embedded.is_some()).await?;
-    let before = if cluster.embedded.is_some() { count(&cluster.client, database, &arguments.table).await } else { None };
+    let before = if cluster.embedded.is_some() {
+        count(&cluster.client, database, &arguments.table).await
+    } else {
+        None
+    };
     let total: u64 = plans.iter().map(|plan| plan.size).sum();
     let bar = progress_bar(total, arguments.output);
     let client = QueuedIngestClient::new(&cluster.client);
@@ -87,7 +95,11 @@ async fn ingest_all(cluster: &Cluster, arguments: &Ingest) -> Result<(), Failure
         .collect()
         .await;
     bar.finish_and_clear();
-    let after = if cluster.embedded.is_some() { count(&cluster.client, database, &arguments.table).await } else { None };
+    let after = if cluster.embedded.is_some() {
+        count(&cluster.client, database, &arguments.table).await
+    } else {
+        None
+    };
     let rows = before.zip(after).map(|(before, after)| after.saturating_sub(before));
     summarise(arguments, cluster, &ends, total, rows, begun.elapsed());
     verdict(&ends)
@@ -97,15 +109,17 @@ fn progress_bar(total: u64, output: IngestOutput) -> ProgressBar {
     if output == IngestOutput::Json || !std::io::stderr().is_terminal() {
         return ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::hidden());
     }
-    let style = ProgressStyle::with_template("{msg:12} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec} {elapsed}")
-        .unwrap_or_else(|_| ProgressStyle::default_bar());
+    let style =
+        ProgressStyle::with_template("{msg:12} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec} {elapsed}")
+            .unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::new(total).with_style(style.progress_chars("=> ")).with_message("uploading")
 }
 
 fn properties(plan: &FilePlan, arguments: &Ingest) -> Result<IngestionProperties, Error> {
-    let mut properties = IngestionProperties::new(arguments.target.database.as_str(), arguments.table.as_str())?
-        .with_format(plan.format)
-        .tracked();
+    let mut properties =
+        IngestionProperties::new(arguments.target.database.as_str(), arguments.table.as_str())?
+            .with_format(plan.format)
+            .tracked();
     if plan.header {
         properties = properties.ignoring_first_record();
     }
@@ -115,7 +129,13 @@ fn properties(plan: &FilePlan, arguments: &Ingest) -> Result<IngestionProperties
     Ok(properties)
 }
 
-async fn ingest_one(client: &QueuedIngestClient, plan: &FilePlan, id: SourceId, arguments: &Ingest, bar: &ProgressBar) -> End {
+async fn ingest_one(
+    client: &QueuedIngestClient,
+    plan: &FilePlan,
+    id: SourceId,
+    arguments: &Ingest,
+    bar: &ProgressBar,
+) -> End {
     if let Some(fault) = &plan.fault {
         bar.inc(plan.size);
         return End::Unreadable(fault.clone());
@@ -149,7 +169,9 @@ async fn ingest_one(client: &QueuedIngestClient, plan: &FilePlan, id: SourceId, 
     bar.set_message("waiting");
     match handle.ingested_within(Duration::from_secs(arguments.wait_seconds)).await {
         Ok(outcome) => End::Decided(outcome),
-        Err(error) => End::Decided(Outcome::Unknown { reason: format!("accepted, but its status cannot be read: {}", chain(&error)) }),
+        Err(error) => End::Decided(Outcome::Unknown {
+            reason: format!("accepted, but its status cannot be read: {}", chain(&error)),
+        }),
     }
 }
 
@@ -160,7 +182,9 @@ fn report(plan: &FilePlan, id: SourceId, end: &End, arguments: &Ingest, bar: &Pr
         let mut value = match end {
             End::Accepted => json!({"source_id": id, "status": "accepted"}),
             End::Decided(outcome) => outcome_json(&id, outcome),
-            End::Refused(error) => json!({"source_id": id, "status": "failed", "code": error.code(), "details": chain(error)}),
+            End::Refused(error) => {
+                json!({"source_id": id, "status": "failed", "code": error.code(), "details": chain(error)})
+            }
             End::Unreadable(fault) => json!({"source_id": id, "status": "failed", "details": fault}),
         };
         value["type"] = "file".into();
@@ -189,7 +213,9 @@ fn summarise(
 ) {
     let good = ends
         .iter()
-        .filter(|(_, _, end, _)| matches!(end, End::Accepted | End::Decided(Outcome::Succeeded | Outcome::Skipped { .. })))
+        .filter(|(_, _, end, _)| {
+            matches!(end, End::Accepted | End::Decided(Outcome::Succeeded | Outcome::Skipped { .. }))
+        })
         .count();
     let slowest = ends.iter().map(|(_, _, _, time)| *time).max().unwrap_or_default();
     if arguments.output == IngestOutput::Json {
@@ -201,12 +227,21 @@ fn summarise(
         return;
     }
     let word = if arguments.wait == Wait::Accepted { "accepted" } else { "ingested" };
-    printer::line(&format!("{good} of {} files {word} into {}.{}", ends.len(), arguments.target.database, arguments.table));
+    printer::line(&format!(
+        "{good} of {} files {word} into {}.{}",
+        ends.len(),
+        arguments.target.database,
+        arguments.table
+    ));
     if let Some(rows) = rows {
         printer::line(&format!("rows     {rows}"));
     }
     printer::line(&format!("bytes    {}", ByteSize(total)));
-    printer::line(&format!("time     {:.2} s (slowest file {:.2} s)", elapsed.as_secs_f64(), slowest.as_secs_f64()));
+    printer::line(&format!(
+        "time     {:.2} s (slowest file {:.2} s)",
+        elapsed.as_secs_f64(),
+        slowest.as_secs_f64()
+    ));
     let target = match (&arguments.target.cluster, &cluster.embedded) {
         (Some(url), _) => format!("--cluster {url}"),
         _ if arguments.target.data_dir.as_os_str() == ".kin" => String::new(),
@@ -224,7 +259,8 @@ fn verdict(ends: &[(&FilePlan, SourceId, End, Duration)]) -> Result<(), Failure>
     for (_, _, end, _) in ends {
         match end {
             End::Accepted | End::Decided(Outcome::Succeeded | Outcome::Skipped { .. }) => {}
-            End::Decided(Outcome::Failed { .. } | Outcome::PartiallySucceeded { .. }) | End::Unreadable(_) => failed += 1,
+            End::Decided(Outcome::Failed { .. } | Outcome::PartiallySucceeded { .. })
+            | End::Unreadable(_) => failed += 1,
             End::Decided(_) => unknown += 1,
             End::Refused(error) => {
                 failed += 1;
@@ -242,6 +278,10 @@ fn verdict(ends: &[(&FilePlan, SourceId, End, Duration)]) -> Result<(), Failure>
         _ if failed > 0 => 1,
         _ => 5,
     };
-    let text = if failed > 0 { format!("{failed} of {} files failed", ends.len()) } else { format!("{unknown} files are unconfirmed") };
+    let text = if failed > 0 {
+        format!("{failed} of {} files failed", ends.len())
+    } else {
+        format!("{unknown} files are unconfirmed")
+    };
     Err(Failure::new(code, text))
 }

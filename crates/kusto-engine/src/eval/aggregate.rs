@@ -49,11 +49,16 @@ impl<'p> Grouping<'p> {
         let states = aggregates
             .iter()
             .map(|aggregate| {
-                let input = aggregate.arguments.first().map_or(ColumnType::Long, |argument| argument.column_type);
+                let input =
+                    aggregate.arguments.first().map_or(ColumnType::Long, |argument| argument.column_type);
                 Ok(match (aggregate.function, input) {
                     (A::Count | A::CountIf, _) => State::Count(Vec::new()),
-                    (A::Sum | A::Avg, ColumnType::Real) => State::Real { sums: Vec::new(), counts: Vec::new() },
-                    (A::Sum | A::Avg, ColumnType::Decimal) => State::Decimal { sums: Vec::new(), counts: Vec::new() },
+                    (A::Sum | A::Avg, ColumnType::Real) => {
+                        State::Real { sums: Vec::new(), counts: Vec::new() }
+                    }
+                    (A::Sum | A::Avg, ColumnType::Decimal) => {
+                        State::Decimal { sums: Vec::new(), counts: Vec::new() }
+                    }
                     (A::Sum | A::Avg, _) => State::Whole { sums: Vec::new(), counts: Vec::new() },
                     (A::DCount, _) => {
                         State::Distinct { values: Vec::new(), converter: converter(&aggregate.arguments)? }
@@ -121,12 +126,17 @@ impl<'p> Grouping<'p> {
             self.grow(self.rows.len());
         }
         for (state, aggregate) in self.states.iter_mut().zip(self.aggregates) {
-            let arguments =
-                aggregate.arguments.iter().map(|argument| eval(argument, chunk)).collect::<Result<Vec<_>, _>>()?;
+            let arguments = aggregate
+                .arguments
+                .iter()
+                .map(|argument| eval(argument, chunk))
+                .collect::<Result<Vec<_>, _>>()?;
             self.bytes += update(state, aggregate, &arguments, &group_of)?;
         }
         if self.bytes > MEMORY {
-            return Err(EngineError::Evaluation("summarize needs more than 1 GiB of memory; group by fewer values".to_owned()));
+            return Err(EngineError::Evaluation(
+                "summarize needs more than 1 GiB of memory; group by fewer values".to_owned(),
+            ));
         }
         Ok(())
     }
@@ -148,7 +158,12 @@ impl<'p> Grouping<'p> {
 }
 
 /// Adds a chunk's rows to a state; the bytes that it grew by.
-fn update(state: &mut State, aggregate: &Aggregate, arguments: &[ArrayRef], group_of: &[usize]) -> Result<usize, EngineError> {
+fn update(
+    state: &mut State,
+    aggregate: &Aggregate,
+    arguments: &[ArrayRef],
+    group_of: &[usize],
+) -> Result<usize, EngineError> {
     let mut grown = 0;
     match state {
         State::Count(counts) => match arguments.first() {
@@ -236,12 +251,19 @@ fn finish(state: State, aggregate: &Aggregate, columns: &mut Vec<ArrayRef>) -> R
     match state {
         State::Count(counts) => columns.push(Arc::new(Int64Array::from(counts))),
         State::Whole { sums, counts } if average && aggregate.outputs[0].1 == ColumnType::Real => {
-            let values = sums.iter().zip(&counts).map(|(sum, count)| (*count > 0).then(|| *sum as f64 / *count as f64));
+            let values = sums
+                .iter()
+                .zip(&counts)
+                .map(|(sum, count)| (*count > 0).then(|| *sum as f64 / *count as f64));
             columns.push(Arc::new(values.collect::<Float64Array>()));
         }
         State::Whole { sums, counts } => {
             let values = sums.iter().zip(&counts).map(|(sum, count)| {
-                let value = if average { if *count > 0 { sum / i128::from(*count) } else { return None } } else { *sum };
+                let value = if average {
+                    if *count > 0 { sum / i128::from(*count) } else { return None }
+                } else {
+                    *sum
+                };
                 i64::try_from(value).ok()
             });
             columns.push(Arc::new(values.collect::<Int64Array>()));
@@ -256,7 +278,13 @@ fn finish(state: State, aggregate: &Aggregate, columns: &mut Vec<ArrayRef>) -> R
         }
         State::Decimal { sums, counts } => {
             let values = sums.into_iter().zip(counts).map(|(sum, count)| {
-                let value = if !average { sum } else if count > 0 { sum / BigDecimal::from(count) } else { return None };
+                let value = if !average {
+                    sum
+                } else if count > 0 {
+                    sum / BigDecimal::from(count)
+                } else {
+                    return None;
+                };
                 canonical_decimal(&value.with_prec(34).to_plain_string())
             });
             columns.push(Arc::new(values.collect::<StringArray>()));
@@ -266,10 +294,14 @@ fn finish(state: State, aggregate: &Aggregate, columns: &mut Vec<ArrayRef>) -> R
         }
         State::Extreme { best, values, .. } => {
             // A group without a value gets an absent row of its own.
-            let absent: Vec<ArrayRef> =
-                aggregate.arguments.iter().map(|argument| crate::scan::absent(argument.column_type, 1)).collect();
+            let absent: Vec<ArrayRef> = aggregate
+                .arguments
+                .iter()
+                .map(|argument| crate::scan::absent(argument.column_type, 1))
+                .collect();
             let empty = values.convert_columns(&absent)?;
-            let rows = best.iter().map(|best| best.as_ref().map_or_else(|| empty.row(0), |(_, value)| value.row()));
+            let rows =
+                best.iter().map(|best| best.as_ref().map_or_else(|| empty.row(0), |(_, value)| value.row()));
             columns.extend(values.convert_rows(rows)?);
         }
     }

@@ -113,7 +113,11 @@ pub(super) fn call(
             let pairs = left.as_primitive::<Int64Type>().iter().zip(right.as_primitive::<Int64Type>());
             let values = pairs.map(|(a, b)| {
                 let value = whole(function, a?, b?)?;
-                if result == T::DateTime { DateTime::from_ticks(value).map(DateTime::ticks) } else { Some(value) }
+                if result == T::DateTime {
+                    DateTime::from_ticks(value).map(DateTime::ticks)
+                } else {
+                    Some(value)
+                }
             });
             Arc::new(values.collect::<Int64Array>())
         }
@@ -132,7 +136,11 @@ fn sign(function: Function, array: &ArrayRef, column_type: ColumnType) -> ArrayR
         ),
         ColumnType::Real => {
             let values = array.as_primitive::<Float64Type>().iter();
-            Arc::new(values.map(|value| value.map(|v| if negate { -v } else { v.abs() })).collect::<Float64Array>())
+            Arc::new(
+                values
+                    .map(|value| value.map(|v| if negate { -v } else { v.abs() }))
+                    .collect::<Float64Array>(),
+            )
         }
         ColumnType::Decimal => {
             let texts = array.as_string::<i32>().iter();
@@ -150,9 +158,8 @@ fn sign(function: Function, array: &ArrayRef, column_type: ColumnType) -> ArrayR
 }
 
 pub(super) fn calendar(function: Function, array: &ArrayRef) -> Result<ArrayRef, EngineError> {
-    let start = |year: i32, month: u32| {
-        DateTime::parse(&format!("{year:04}-{month:02}-01")).map(DateTime::ticks)
-    };
+    let start =
+        |year: i32, month: u32| DateTime::parse(&format!("{year:04}-{month:02}-01")).map(DateTime::ticks);
     let values = array.as_primitive::<Int64Type>().iter().map(|ticks| {
         let instant = DateTime::from_ticks(ticks?)?;
         let (year, month, _) = instant.date();

@@ -25,7 +25,9 @@ pub(super) fn text_at(array: &ArrayRef, column_type: ColumnType, row: usize) -> 
             let ticks = array.as_primitive::<Int64Type>().value(row);
             Cow::Owned(DateTime::from_ticks(ticks).map(|at| at.to_string())?)
         }
-        ColumnType::Timespan => Cow::Owned(Timespan(array.as_primitive::<Int64Type>().value(row)).to_string()),
+        ColumnType::Timespan => {
+            Cow::Owned(Timespan(array.as_primitive::<Int64Type>().value(row)).to_string())
+        }
         ColumnType::Decimal | ColumnType::Guid | ColumnType::String | ColumnType::Dynamic => {
             Cow::Borrowed(array.as_string::<i32>().value(row))
         }
@@ -83,7 +85,11 @@ pub(crate) fn convert(array: &ArrayRef, from: ColumnType, to: ColumnType) -> Res
             ColumnType::Long | ColumnType::DateTime | ColumnType::Timespan => {
                 Some(array.as_primitive::<Int64Type>().value(row))
             }
-            ColumnType::String | ColumnType::Dynamic | ColumnType::Decimal | ColumnType::Guid | ColumnType::Real => {
+            ColumnType::String
+            | ColumnType::Dynamic
+            | ColumnType::Decimal
+            | ColumnType::Guid
+            | ColumnType::Real => {
                 if from != ColumnType::Real {
                     let text = text_at(array, from, row)?;
                     if let Ok(value) = plain(&text).trim().parse::<i64>() {
@@ -97,9 +103,11 @@ pub(crate) fn convert(array: &ArrayRef, from: ColumnType, to: ColumnType) -> Res
     };
     let text = |row: usize| text_at(array, from, row);
     Ok(match to {
-        ColumnType::Int => {
-            Arc::new((0..rows).map(|row| long_at(row).and_then(|value| i32::try_from(value).ok())).collect::<Int32Array>())
-        }
+        ColumnType::Int => Arc::new(
+            (0..rows)
+                .map(|row| long_at(row).and_then(|value| i32::try_from(value).ok()))
+                .collect::<Int32Array>(),
+        ),
         ColumnType::Long => Arc::new((0..rows).map(long_at).collect::<Int64Array>()),
         ColumnType::Real => Arc::new((0..rows).map(number_at).collect::<Float64Array>()),
         ColumnType::Bool => Arc::new(
@@ -129,7 +137,9 @@ pub(crate) fn convert(array: &ArrayRef, from: ColumnType, to: ColumnType) -> Res
         ColumnType::Timespan => Arc::new(
             (0..rows)
                 .map(|row| match from {
-                    ColumnType::Int | ColumnType::Long | ColumnType::Real | ColumnType::Decimal => long_at(row),
+                    ColumnType::Int | ColumnType::Long | ColumnType::Real | ColumnType::Decimal => {
+                        long_at(row)
+                    }
                     _ => Timespan::parse(&plain(&text(row)?)).map(|span| span.0),
                 })
                 .collect::<Int64Array>(),
@@ -137,7 +147,9 @@ pub(crate) fn convert(array: &ArrayRef, from: ColumnType, to: ColumnType) -> Res
         ColumnType::Decimal => {
             texts(rows, |row| text(row).and_then(|text| canonical_decimal(&plain(&text))).map(Cow::Owned))
         }
-        ColumnType::Guid => texts(rows, |row| text(row).and_then(|text| canonical_guid(&plain(&text))).map(Cow::Owned)),
+        ColumnType::Guid => {
+            texts(rows, |row| text(row).and_then(|text| canonical_guid(&plain(&text))).map(Cow::Owned))
+        }
         ColumnType::String => texts(rows, |row| {
             Some(match text(row) {
                 None => Cow::Borrowed(""),
@@ -186,7 +198,8 @@ fn sortable_decimal(text: &str) -> String {
     let whole = whole.trim_start_matches('0');
     let key: String = format!("{:05}{whole}.{fraction}", whole.len());
     if negative {
-        let complement = key.chars().map(|c| c.to_digit(10).and_then(|d| char::from_digit(9 - d, 10)).unwrap_or('~'));
+        let complement =
+            key.chars().map(|c| c.to_digit(10).and_then(|d| char::from_digit(9 - d, 10)).unwrap_or('~'));
         // `~` ends a shorter fraction after every longer one, as it must below zero.
         format!("-{}~", complement.collect::<String>())
     } else {
@@ -200,7 +213,10 @@ mod tests {
 
     #[test]
     fn decimal_keys_sort_as_numbers() {
-        let ordered = ["-1000.5", "-1000.25", "-20", "-3.5", "-3.25", "-3", "-0.5", "-0.05", "0", "0.05", "0.5", "3", "3.25", "20", "1000"];
+        let ordered = [
+            "-1000.5", "-1000.25", "-20", "-3.5", "-3.25", "-3", "-0.5", "-0.05", "0", "0.05", "0.5", "3",
+            "3.25", "20", "1000",
+        ];
         let keys: Vec<String> = ordered.iter().map(|text| sortable_decimal(text)).collect();
         let mut sorted = keys.clone();
         sorted.sort();

@@ -4,7 +4,9 @@ use super::{arithmetic, cast, text};
 use crate::{Chunk, EngineError};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int32Type, Int64Type};
-use arrow_array::{Array, ArrayRef, BooleanArray, Datum, Float64Array, Int32Array, Int64Array, Scalar, StringArray};
+use arrow_array::{
+    Array, ArrayRef, BooleanArray, Datum, Float64Array, Int32Array, Int64Array, Scalar, StringArray,
+};
 use arrow_ord::cmp;
 use arrow_select::zip::zip;
 use kusto_kql::plan::{Typed, TypedKind};
@@ -27,7 +29,9 @@ pub(crate) fn literal_array(literal: &Literal, rows: usize) -> ArrayRef {
             Arc::new(Int64Array::from(vec![*value; rows]))
         }
         Literal::Real(value) => Arc::new(Float64Array::from(vec![*value; rows])),
-        Literal::Decimal(value) | Literal::Guid(value) | Literal::Dynamic(value) => text(value.as_deref(), rows),
+        Literal::Decimal(value) | Literal::Guid(value) | Literal::Dynamic(value) => {
+            text(value.as_deref(), rows)
+        }
         Literal::String(value) => text(Some(value), rows),
     }
 }
@@ -45,7 +49,12 @@ pub(crate) fn eval(expr: &Typed, chunk: &Chunk) -> Result<ArrayRef, EngineError>
     }
 }
 
-fn call(function: Function, arguments: &[Typed], result: ColumnType, chunk: &Chunk) -> Result<ArrayRef, EngineError> {
+fn call(
+    function: Function,
+    arguments: &[Typed],
+    result: ColumnType,
+    chunk: &Chunk,
+) -> Result<ArrayRef, EngineError> {
     use Function as F;
     match function {
         F::Equal | F::NotEqual | F::Less | F::LessEqual | F::Greater | F::GreaterEqual => {
@@ -70,26 +79,41 @@ fn call(function: Function, arguments: &[Typed], result: ColumnType, chunk: &Chu
             });
             Ok(Arc::new(values.collect::<BooleanArray>()))
         }
-        F::Not => Ok(Arc::new(arrays[0].as_boolean().iter().map(|value| value.map(|value| !value)).collect::<BooleanArray>())),
+        F::Not => Ok(Arc::new(
+            arrays[0].as_boolean().iter().map(|value| value.map(|value| !value)).collect::<BooleanArray>(),
+        )),
         F::IsNull => {
             let array = &arrays[0];
             let is_text = types[0] == ColumnType::String;
-            Ok(Arc::new(BooleanArray::from_iter((0..array.len()).map(|row| Some(!is_text && array.is_null(row))))))
+            Ok(Arc::new(BooleanArray::from_iter(
+                (0..array.len()).map(|row| Some(!is_text && array.is_null(row))),
+            )))
         }
         F::IsEmpty => {
             let array = cast::convert(&arrays[0], types[0], ColumnType::String)?;
             let texts = array.as_string::<i32>();
-            Ok(Arc::new(texts.iter().map(|text| Some(text.unwrap_or_default().is_empty())).collect::<BooleanArray>()))
+            Ok(Arc::new(
+                texts.iter().map(|text| Some(text.unwrap_or_default().is_empty())).collect::<BooleanArray>(),
+            ))
         }
         F::IsNan => {
             let values = arrays[0].as_primitive::<Float64Type>();
             Ok(Arc::new(values.iter().map(|value| value.map(f64::is_nan)).collect::<BooleanArray>()))
         }
         F::Convert => cast::convert(&arrays[0], types[0], result),
-        F::Add | F::Subtract | F::Multiply | F::Divide | F::Modulo | F::Negate | F::Bin | F::Abs | F::Round | F::Ceiling => {
-            arithmetic::call(function, &arrays, &types, result)
+        F::Add
+        | F::Subtract
+        | F::Multiply
+        | F::Divide
+        | F::Modulo
+        | F::Negate
+        | F::Bin
+        | F::Abs
+        | F::Round
+        | F::Ceiling => arithmetic::call(function, &arrays, &types, result),
+        F::StartOfDay | F::StartOfMonth | F::StartOfYear | F::HourOfDay => {
+            arithmetic::calendar(function, &arrays[0])
         }
-        F::StartOfDay | F::StartOfMonth | F::StartOfYear | F::HourOfDay => arithmetic::calendar(function, &arrays[0]),
         _ => text::call(function, &arrays, &types, chunk.rows),
     }
 }
@@ -109,7 +133,9 @@ fn is_null(datum: &dyn Datum, row: usize) -> bool {
 
 fn compare(function: Function, left: &Typed, right: &Typed, chunk: &Chunk) -> Result<ArrayRef, EngineError> {
     if left.column_type == ColumnType::Decimal {
-        let sortable = |expr: &Typed| -> Result<ArrayRef, EngineError> { Ok(cast::sortable_decimals(&eval(expr, chunk)?)) };
+        let sortable = |expr: &Typed| -> Result<ArrayRef, EngineError> {
+            Ok(cast::sortable_decimals(&eval(expr, chunk)?))
+        };
         let (a, b) = (sortable(left)?, sortable(right)?);
         return compared(function, &a, &b, chunk.rows);
     }
@@ -141,7 +167,12 @@ fn one_null(function: Function, both: bool) -> Option<bool> {
     }
 }
 
-fn compared(function: Function, left: &dyn Datum, right: &dyn Datum, rows: usize) -> Result<ArrayRef, EngineError> {
+fn compared(
+    function: Function,
+    left: &dyn Datum,
+    right: &dyn Datum,
+    rows: usize,
+) -> Result<ArrayRef, EngineError> {
     let result = match function {
         Function::Equal => cmp::eq(left, right)?,
         Function::NotEqual => cmp::neq(left, right)?,
@@ -174,7 +205,13 @@ fn in_list(function: Function, arguments: &[Typed], chunk: &Chunk) -> Result<Arr
     let value = eval(&arguments[0], chunk)?;
     let lowered = |array: ArrayRef| -> ArrayRef {
         if function == Function::InIgnoreCase {
-            Arc::new(array.as_string::<i32>().iter().map(|text| text.map(str::to_lowercase)).collect::<StringArray>())
+            Arc::new(
+                array
+                    .as_string::<i32>()
+                    .iter()
+                    .map(|text| text.map(str::to_lowercase))
+                    .collect::<StringArray>(),
+            )
         } else {
             array
         }
@@ -226,7 +263,9 @@ fn coalesce(arguments: &[Typed], result: ColumnType, chunk: &Chunk) -> Result<Ar
 /// Whole numbers of an int or long array.
 pub(super) fn longs(array: &ArrayRef, column_type: ColumnType) -> Int64Array {
     match column_type {
-        ColumnType::Int => array.as_primitive::<Int32Type>().iter().map(|value| value.map(i64::from)).collect(),
+        ColumnType::Int => {
+            array.as_primitive::<Int32Type>().iter().map(|value| value.map(i64::from)).collect()
+        }
         _ => array.as_primitive::<Int64Type>().clone(),
     }
 }

@@ -34,7 +34,8 @@ pub(crate) fn json_rows(chunk: &Chunk, columns: &[OutputColumn]) -> Vec<Vec<Valu
                             let json = array.as_string::<i32>().value(row);
                             serde_json::from_str(json).unwrap_or_else(|_| json.into())
                         }
-                        _ => text_at(array, *column_type, row).map_or(Value::Null, |text| text.into_owned().into()),
+                        _ => text_at(array, *column_type, row)
+                            .map_or(Value::Null, |text| text.into_owned().into()),
                     }
                 })
                 .collect()

@@ -18,13 +18,20 @@ pub(crate) fn sorted(chunk: &Chunk, keys: &[Key], limit: Option<usize>) -> Resul
         .iter()
         .map(|key| {
             let values = eval(&key.value, chunk)?;
-            let values = if key.value.column_type == ColumnType::Decimal { sortable_decimals(&values) } else { values };
-            let options = SortOptions { descending: key.order == Order::Descending, nulls_first: key.nulls == Nulls::First };
+            let values = if key.value.column_type == ColumnType::Decimal {
+                sortable_decimals(&values)
+            } else {
+                values
+            };
+            let options = SortOptions {
+                descending: key.order == Order::Descending,
+                nulls_first: key.nulls == Nulls::First,
+            };
             Ok(SortColumn { values, options: Some(options) })
         })
         .collect::<Result<Vec<_>, EngineError>>()?;
     let order = lexsort_to_indices(&columns, limit)?;
-    let columns = chunk.columns.iter().map(|column| take(column, &order, None)).collect::<Result<Vec<_>, _>>()?;
+    let columns =
+        chunk.columns.iter().map(|column| take(column, &order, None)).collect::<Result<Vec<_>, _>>()?;
     Ok(Chunk { rows: order.len(), columns })
 }
-

@@ -19,7 +19,8 @@ fn has_term(text: &str, needle: &str, at_start: bool, at_end: bool) -> bool {
     text.match_indices(needle).any(|(at, _)| {
         let before = text[..at].chars().next_back();
         let after = text[at + needle.len()..].chars().next();
-        (!at_start || before.is_none_or(|c| !c.is_alphanumeric())) && (!at_end || after.is_none_or(|c| !c.is_alphanumeric()))
+        (!at_start || before.is_none_or(|c| !c.is_alphanumeric()))
+            && (!at_end || after.is_none_or(|c| !c.is_alphanumeric()))
     })
 }
 
@@ -48,11 +49,15 @@ pub(super) fn call(
 ) -> Result<ArrayRef, EngineError> {
     let string = |index: usize| arrays[index].as_string::<i32>();
     Ok(match function {
-        Function::StringLength => {
-            Arc::new(string(0).iter().map(|text| text.map(|text| text.chars().count() as i64)).collect::<Int64Array>())
+        Function::StringLength => Arc::new(
+            string(0).iter().map(|text| text.map(|text| text.chars().count() as i64)).collect::<Int64Array>(),
+        ),
+        Function::ToLower => {
+            Arc::new(string(0).iter().map(|text| text.map(str::to_lowercase)).collect::<StringArray>())
         }
-        Function::ToLower => Arc::new(string(0).iter().map(|text| text.map(str::to_lowercase)).collect::<StringArray>()),
-        Function::ToUpper => Arc::new(string(0).iter().map(|text| text.map(str::to_uppercase)).collect::<StringArray>()),
+        Function::ToUpper => {
+            Arc::new(string(0).iter().map(|text| text.map(str::to_uppercase)).collect::<StringArray>())
+        }
         Function::Substring => {
             let start = longs(&arrays[1], ColumnType::Long);
             let length = arrays.get(2).map(|length| longs(length, ColumnType::Long));
@@ -62,16 +67,25 @@ pub(super) fn call(
                 let from = start.value(row);
                 let from = if from < 0 { (size + from).max(0) } else { from };
                 let take = length.as_ref().map_or(i64::MAX, |length| length.value(row)).max(0);
-                Some(Cow::Owned(text.chars().skip(from as usize).take(usize::try_from(take).unwrap_or(usize::MAX)).collect()))
+                Some(Cow::Owned(
+                    text.chars()
+                        .skip(from as usize)
+                        .take(usize::try_from(take).unwrap_or(usize::MAX))
+                        .collect(),
+                ))
             })
         }
-        Function::Concatenate => {
-            texts(rows, |row| Some(Cow::Owned((0..arrays.len()).map(|index| string(index).value(row)).collect::<String>())))
-        }
+        Function::Concatenate => texts(rows, |row| {
+            Some(Cow::Owned((0..arrays.len()).map(|index| string(index).value(row)).collect::<String>()))
+        }),
         Function::ReplaceString => texts(rows, |row| {
             let old = string(1).value(row);
             let text = string(0).value(row);
-            Some(if old.is_empty() { Cow::Borrowed(text) } else { Cow::Owned(text.replace(old, string(2).value(row))) })
+            Some(if old.is_empty() {
+                Cow::Borrowed(text)
+            } else {
+                Cow::Owned(text.replace(old, string(2).value(row)))
+            })
         }),
         Function::MatchesRegex => {
             let mut compiled: Option<(String, regex::Regex)> = None;
@@ -79,8 +93,9 @@ pub(super) fn call(
             for row in 0..rows {
                 let pattern = string(1).value(row);
                 if compiled.as_ref().is_none_or(|(text, _)| text != pattern) {
-                    let regex = regex::Regex::new(pattern)
-                        .map_err(|error| EngineError::Evaluation(format!("{pattern:?} is not a regular expression: {error}")))?;
+                    let regex = regex::Regex::new(pattern).map_err(|error| {
+                        EngineError::Evaluation(format!("{pattern:?} is not a regular expression: {error}"))
+                    })?;
                     compiled = Some((pattern.to_owned(), regex));
                 }
                 result.push(compiled.as_ref().is_some_and(|(_, regex)| regex.is_match(string(0).value(row))));
@@ -112,7 +127,9 @@ pub(super) fn call(
         }),
         _ => {
             let pairs = string(0).iter().zip(string(1));
-            let tests = pairs.map(|(text, needle)| Some(test(function, text.unwrap_or_default(), needle.unwrap_or_default())));
+            let tests = pairs.map(|(text, needle)| {
+                Some(test(function, text.unwrap_or_default(), needle.unwrap_or_default()))
+            });
             Arc::new(tests.collect::<BooleanArray>())
         }
     })
@@ -137,7 +154,10 @@ fn member(values: &ArrayRef, keys: &ArrayRef, key_type: ColumnType) -> ArrayRef 
             (ColumnType::Long, Value::Array(items)) => {
                 let index = longs(keys, ColumnType::Long).value(row);
                 let index = if index < 0 { index + items.len() as i64 } else { index };
-                usize::try_from(index).ok().filter(|index| *index < items.len()).map(|index| items.swap_remove(index))
+                usize::try_from(index)
+                    .ok()
+                    .filter(|index| *index < items.len())
+                    .map(|index| items.swap_remove(index))
             }
             _ => None,
         }?;

@@ -38,14 +38,21 @@ impl Checker<'_> {
                 let key = match key.column_type {
                     ColumnType::String | ColumnType::Long => key,
                     ColumnType::Int => self.convert(at, key, ColumnType::Long)?,
-                    other => return Err(KqlError::semantic(at, format!("a member is named by string or long, not {other}"))),
+                    other => {
+                        return Err(KqlError::semantic(
+                            at,
+                            format!("a member is named by string or long, not {other}"),
+                        ));
+                    }
                 };
                 Ok(call(Function::Member, vec![value, key], ColumnType::Dynamic))
             }
             ExprKind::In { operator, value, list } => self.in_list(at, operator, value, list, columns),
             ExprKind::Call(name, arguments) => {
-                let arguments =
-                    arguments.iter().map(|argument| self.expr(argument, columns)).collect::<Result<Vec<_>, _>>()?;
+                let arguments = arguments
+                    .iter()
+                    .map(|argument| self.expr(argument, columns))
+                    .collect::<Result<Vec<_>, _>>()?;
                 self.call(at, name, arguments)
             }
         }
@@ -62,7 +69,8 @@ impl Checker<'_> {
         let value = self.expr(value, columns)?;
         let ignore_case = operator.ends_with('~');
         let value = if ignore_case { self.convert(at, value, ColumnType::String)? } else { value };
-        let wanted = if value.column_type == ColumnType::Dynamic { ColumnType::String } else { value.column_type };
+        let wanted =
+            if value.column_type == ColumnType::Dynamic { ColumnType::String } else { value.column_type };
         let mut arguments = vec![self.convert(at, value, wanted)?];
         for item in list {
             let item = self.expr(item, columns)?;
@@ -143,11 +151,12 @@ impl Checker<'_> {
                     return wrong_count("3");
                 };
                 // A range may end a timespan after its beginning.
-                let high = if low.column_type == ColumnType::DateTime && high.column_type == ColumnType::Timespan {
-                    self.arithmetic(at, "+", low.clone(), high)?
-                } else {
-                    high
-                };
+                let high =
+                    if low.column_type == ColumnType::DateTime && high.column_type == ColumnType::Timespan {
+                        self.arithmetic(at, "+", low.clone(), high)?
+                    } else {
+                        high
+                    };
                 let above = self.compare(at, ">=", value.clone(), low)?;
                 let below = self.compare(at, "<=", value, high)?;
                 Ok(call(Function::And, vec![above, below], ColumnType::Bool))
@@ -159,7 +168,9 @@ impl Checker<'_> {
             "negate" => {
                 let value = arguments.remove(0);
                 match (&value.kind, value.column_type) {
-                    (TypedKind::Literal(Literal::Real(Some(number))), _) => Ok(literal(Literal::Real(Some(-number)))),
+                    (TypedKind::Literal(Literal::Real(Some(number))), _) => {
+                        Ok(literal(Literal::Real(Some(-number))))
+                    }
                     (TypedKind::Literal(Literal::Timespan(Some(ticks))), _) => {
                         Ok(literal(Literal::Timespan(Some(-ticks))))
                     }
@@ -174,7 +185,8 @@ impl Checker<'_> {
                 }
             }
             "isnotnull" | "isnotempty" | "notnull" | "notempty" => {
-                let inner = self.call(at, if name.ends_with("null") { "isnull" } else { "isempty" }, arguments)?;
+                let inner =
+                    self.call(at, if name.ends_with("null") { "isnull" } else { "isempty" }, arguments)?;
                 Ok(call(Function::Not, vec![inner], ColumnType::Bool))
             }
             "iff" | "iif" if count == 3 => self.case(at, arguments),
@@ -197,10 +209,13 @@ impl Checker<'_> {
                         let wide = wider(a, b);
                         (self.convert(at, value, wide)?, self.convert(at, step, wide)?)
                     }
-                    (ColumnType::Dynamic, _) => {
-                        (self.convert(at, value, ColumnType::Real)?, self.convert(at, step, ColumnType::Real)?)
+                    (ColumnType::Dynamic, _) => (
+                        self.convert(at, value, ColumnType::Real)?,
+                        self.convert(at, step, ColumnType::Real)?,
+                    ),
+                    (a, b) => {
+                        return Err(KqlError::semantic(at, format!("bin() of {a} by {b} has no meaning")));
                     }
-                    (a, b) => return Err(KqlError::semantic(at, format!("bin() of {a} by {b} has no meaning"))),
                 };
                 let column_type = value.column_type;
                 Ok(call(Function::Bin, vec![value, step], column_type))
@@ -216,16 +231,18 @@ impl Checker<'_> {
                 let now = literal(Literal::DateTime(Some(self.scope.now().ticks())));
                 self.arithmetic(at, "-", now, arguments.remove(0))
             }
-            "current_database" if count == 0 => Ok(literal(Literal::String(self.scope.database().to_owned()))),
+            "current_database" if count == 0 => {
+                Ok(literal(Literal::String(self.scope.database().to_owned())))
+            }
             "gettype" if count == 1 => {
                 Ok(literal(Literal::String(arguments[0].column_type.kql_name().to_owned())))
             }
-            "iff" | "iif" | "bin" | "floor" | "case" | "coalesce" | "now" | "ago" | "gettype" | "current_database" => {
-                wrong_count("another number of")
-            }
-            _ if AggregateFunction::parse(name).is_some() => {
-                Err(KqlError::semantic(at, format!("{name}() is an aggregate and can stand only in summarize")))
-            }
+            "iff" | "iif" | "bin" | "floor" | "case" | "coalesce" | "now" | "ago" | "gettype"
+            | "current_database" => wrong_count("another number of"),
+            _ if AggregateFunction::parse(name).is_some() => Err(KqlError::semantic(
+                at,
+                format!("{name}() is an aggregate and can stand only in summarize"),
+            )),
             _ => Err(KqlError::semantic(at, format!("function {name}() is not known here"))),
         }
     }
@@ -233,7 +250,8 @@ impl Checker<'_> {
     fn case(&self, at: usize, arguments: Vec<Typed>) -> Result<Typed, KqlError> {
         let last = arguments.len() - 1;
         let is_condition = |index: usize| index % 2 == 0 && index != last;
-        let results = arguments.iter().enumerate().filter(|(index, _)| !is_condition(*index)).map(|(_, value)| value);
+        let results =
+            arguments.iter().enumerate().filter(|(index, _)| !is_condition(*index)).map(|(_, value)| value);
         let column_type = self.widest(at, results)?;
         let mut converted = Vec::with_capacity(arguments.len());
         for (index, argument) in arguments.into_iter().enumerate() {
@@ -254,7 +272,10 @@ impl Checker<'_> {
                 Some(ColumnType::Dynamic) | Some(_) if next == ColumnType::Dynamic => ColumnType::Dynamic,
                 Some(ColumnType::Dynamic) => ColumnType::Dynamic,
                 Some(current) => {
-                    return Err(KqlError::semantic(at, format!("{current} and {next} cannot be mixed; convert one of them")));
+                    return Err(KqlError::semantic(
+                        at,
+                        format!("{current} and {next} cannot be mixed; convert one of them"),
+                    ));
                 }
             });
         }
@@ -327,7 +348,10 @@ impl Checker<'_> {
                 return Ok(call(function, arguments, wide));
             }
             (a, _, b) => {
-                return Err(KqlError::semantic(at, format!("{a} {operator} {b} has no meaning; try adding explicit casts")));
+                return Err(KqlError::semantic(
+                    at,
+                    format!("{a} {operator} {b} has no meaning; try adding explicit casts"),
+                ));
             }
         };
         Ok(call(function, vec![left, right], result))
@@ -341,11 +365,16 @@ impl Checker<'_> {
         let impossible = match (value.column_type, wanted) {
             (ColumnType::Bool, ColumnType::DateTime | ColumnType::Timespan | ColumnType::Guid)
             | (ColumnType::Guid, ColumnType::Bool | ColumnType::DateTime | ColumnType::Timespan) => true,
-            (from, ColumnType::Bool) => !matches!(from, ColumnType::Dynamic | ColumnType::String) && !from.is_numeric(),
+            (from, ColumnType::Bool) => {
+                !matches!(from, ColumnType::Dynamic | ColumnType::String) && !from.is_numeric()
+            }
             _ => false,
         };
         if impossible {
-            return Err(KqlError::semantic(at, format!("a {} was found where a {wanted} is needed", value.column_type)));
+            return Err(KqlError::semantic(
+                at,
+                format!("a {} was found where a {wanted} is needed", value.column_type),
+            ));
         }
         Ok(match fold_literal(value.clone(), wanted) {
             Some(folded) => literal(folded),
@@ -356,7 +385,8 @@ impl Checker<'_> {
 
 fn two(arguments: Vec<Typed>) -> [Typed; 2] {
     // INVARIANT: the parser makes binary operators with two operands.
-    <[Typed; 2]>::try_from(arguments).unwrap_or_else(|_| [literal(Literal::Long(None)), literal(Literal::Long(None))])
+    <[Typed; 2]>::try_from(arguments)
+        .unwrap_or_else(|_| [literal(Literal::Long(None)), literal(Literal::Long(None))])
 }
 
 fn wider(a: ColumnType, b: ColumnType) -> ColumnType {
@@ -379,13 +409,21 @@ pub(super) fn fold_literal(value: Typed, wanted: ColumnType) -> Option<Literal> 
         (Literal::Long(number), ColumnType::Int) => Literal::Int(number.map(i32::try_from).transpose().ok()?),
         (Literal::Int(number), ColumnType::Long) => Literal::Long(number.map(i64::from)),
         (Literal::Long(number), ColumnType::Real) => Literal::Real(number.map(|number| number as f64)),
-        (Literal::Long(number), ColumnType::Decimal) => Literal::Decimal(number.map(|number| number.to_string())),
+        (Literal::Long(number), ColumnType::Decimal) => {
+            Literal::Decimal(number.map(|number| number.to_string()))
+        }
         (Literal::Real(Some(number)), ColumnType::Decimal) => {
             Literal::Decimal(Some(kusto_types::canonical_decimal(&number.to_string())?))
         }
-        (Literal::String(text), ColumnType::DateTime) => Literal::DateTime(Some(DateTime::parse(&text)?.ticks())),
-        (Literal::Long(number), ColumnType::Dynamic) => Literal::Dynamic(number.map(|number| number.to_string())),
-        (Literal::String(text), ColumnType::Dynamic) => Literal::Dynamic(Some(serde_json::Value::from(text).to_string())),
+        (Literal::String(text), ColumnType::DateTime) => {
+            Literal::DateTime(Some(DateTime::parse(&text)?.ticks()))
+        }
+        (Literal::Long(number), ColumnType::Dynamic) => {
+            Literal::Dynamic(number.map(|number| number.to_string()))
+        }
+        (Literal::String(text), ColumnType::Dynamic) => {
+            Literal::Dynamic(Some(serde_json::Value::from(text).to_string()))
+        }
         (Literal::Bool(value), ColumnType::Dynamic) => Literal::Dynamic(value.map(|value| value.to_string())),
         (Literal::Dynamic(None), other) => Literal::null(other),
         _ => return None,
@@ -398,12 +436,17 @@ pub(super) fn natural_name(expr: &Expr) -> Option<String> {
         ExprKind::Name(name) => Some(name.clone()),
         ExprKind::Call(name, arguments)
             if conversion(name).is_some()
-                || matches!(name.as_str(), "bin" | "floor" | "startofday" | "startofmonth" | "startofyear" | "round") =>
+                || matches!(
+                    name.as_str(),
+                    "bin" | "floor" | "startofday" | "startofmonth" | "startofyear" | "round"
+                ) =>
         {
             arguments.first().and_then(natural_name)
         }
         ExprKind::Member(value, key) => match &key.kind {
-            ExprKind::Literal(Literal::String(key)) => natural_name(value).map(|name| format!("{name}_{key}")),
+            ExprKind::Literal(Literal::String(key)) => {
+                natural_name(value).map(|name| format!("{name}_{key}"))
+            }
             _ => None,
         },
         _ => None,

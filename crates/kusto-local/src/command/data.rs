@@ -7,9 +7,14 @@ use crate::state::State;
 use crate::store::reports::Outcome;
 use arrow_array::RecordBatch;
 use kusto_decode::{Input, Validation};
-use kusto_engine::{Catalog, CatalogCommit, Commit, CommitOutcome, CreateOutcome, ExtentFile, ExtentWriter, NewExtent, TableCommit, TableRecord};
+use kusto_engine::{
+    Catalog, CatalogCommit, Commit, CommitOutcome, CreateOutcome, ExtentFile, ExtentWriter, NewExtent,
+    TableCommit, TableRecord,
+};
 use kusto_kql::{CreateMode, FillMode};
-use kusto_types::{ColumnType as T, DataFormat, IngestionMapping, TableName, TableSchema, Timespan, arrow_schema};
+use kusto_types::{
+    ColumnType as T, DataFormat, IngestionMapping, TableName, TableSchema, Timespan, arrow_schema,
+};
 use kusto_wire::{AdditionalProperties, RequestProperties, ResultTable};
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -20,9 +25,12 @@ fn data_fault(code: &str, message: impl ToString) -> ServiceError {
 
 /// `with (...)` read as ingestion properties.
 fn read_properties(properties: &[(String, String)]) -> Result<AdditionalProperties, ServiceError> {
-    let object: Map<String, Value> =
-        properties.iter().map(|(name, value)| (name.clone(), Value::from(value.trim_matches(['\'', '"']).to_owned()))).collect();
-    AdditionalProperties::read(&object).map_err(|error| data_fault("BadRequest_MalformedIngestionProperty", error))
+    let object: Map<String, Value> = properties
+        .iter()
+        .map(|(name, value)| (name.clone(), Value::from(value.trim_matches(['\'', '"']).to_owned())))
+        .collect();
+    AdditionalProperties::read(&object)
+        .map_err(|error| data_fault("BadRequest_MalformedIngestionProperty", error))
 }
 
 fn find_table(state: &State, context: &Context<'_>, table: &str) -> Result<TableRecord, ServiceError> {
@@ -45,15 +53,22 @@ fn commit(
         .map(|(file, original_size)| NewExtent {
             file,
             original_size,
-            created: properties.creation_time.as_deref().and_then(kusto_types::DateTime::parse).map(|at| at.to_string()),
+            created: properties
+                .creation_time
+                .as_deref()
+                .and_then(kusto_types::DateTime::parse)
+                .map(|at| at.to_string()),
             tags: properties.tags.clone(),
         })
         .collect();
-    let unless_tagged = properties.ingest_if_not_exists.iter().map(|value| format!("ingest-by:{value}")).collect();
+    let unless_tagged =
+        properties.ingest_if_not_exists.iter().map(|value| format!("ingest-by:{value}")).collect();
     let commit = Commit { table: table.id, extents, unless_tagged };
     let outcome = state.store.transact(|transaction| CatalogCommit.commit(transaction, &commit))?;
     if outcome == CommitOutcome::TableGone {
-        return Err(kusto_engine::EngineError::NotFound { kind: "table", name: table.name.to_string() }.into());
+        return Err(
+            kusto_engine::EngineError::NotFound { kind: "table", name: table.name.to_string() }.into()
+        );
     }
     Ok(outcome)
 }
@@ -70,13 +85,20 @@ pub(super) fn ingest_inline(
     let record = find_table(state, context, table)?;
     let format = properties.format.unwrap_or(DataFormat::Csv);
     let mapping = match (&properties.ingestion_mapping, &properties.ingestion_mapping_reference) {
-        (Some(_), Some(_)) => return Err(data_fault("BadRequest_DuplicateMapping", "both a mapping and a reference are given")),
+        (Some(_), Some(_)) => {
+            return Err(data_fault("BadRequest_DuplicateMapping", "both a mapping and a reference are given"));
+        }
         (Some(json), None) => Some(
-            IngestionMapping::parse(format.mapping_kind(), json).map_err(|error| data_fault("BadRequest_InvalidMapping", error))?,
+            IngestionMapping::parse(format.mapping_kind(), json)
+                .map_err(|error| data_fault("BadRequest_InvalidMapping", error))?,
         ),
         (None, Some(name)) => {
-            let found = state.store.read(|connection| Catalog(connection).find_mapping(&record, format.mapping_kind(), name.as_str()))?;
-            Some(found.ok_or_else(|| data_fault("BadRequest_MappingReferenceWasNotFound", format!("mapping {name} does not exist")))?)
+            let found = state.store.read(|connection| {
+                Catalog(connection).find_mapping(&record, format.mapping_kind(), name.as_str())
+            })?;
+            Some(found.ok_or_else(|| {
+                data_fault("BadRequest_MappingReferenceWasNotFound", format!("mapping {name} does not exist"))
+            })?)
         }
         (None, None) => None,
     };
@@ -89,15 +111,24 @@ pub(super) fn ingest_inline(
     };
     let operation = uuid::Uuid::new_v4().to_string();
     let mut stage = Stage::new(&state.store.root.join("extents"), format!("inline-{operation}"));
-    if let Err(Outcome::Failed { code, details, .. }) = stage.add(Input::Bytes(data.to_owned().into()), &target, "inline")? {
+    if let Err(Outcome::Failed { code, details, .. }) =
+        stage.add(Input::Bytes(data.to_owned().into()), &target, "inline")?
+    {
         return Err(data_fault(&code, details));
     }
     let files = stage.finish()?;
-    let extent = files.first().map(|(file, _)| file.id.clone()).unwrap_or_else(|| uuid::Uuid::nil().to_string());
+    let extent =
+        files.first().map(|(file, _)| file.id.clone()).unwrap_or_else(|| uuid::Uuid::nil().to_string());
     commit(state, &record, files, &properties)?;
     Ok(ResultTable::new(
         "Table_0",
-        [("ExtentId", T::Guid), ("ItemLoaded", T::String), ("Duration", T::Timespan), ("HasErrors", T::Bool), ("OperationId", T::Guid)],
+        [
+            ("ExtentId", T::Guid),
+            ("ItemLoaded", T::String),
+            ("Duration", T::Timespan),
+            ("HasErrors", T::Bool),
+            ("OperationId", T::Guid),
+        ],
     )
     .with_row(vec![
         extent.into(),
@@ -122,9 +153,12 @@ pub(super) fn fill(
     options.options.insert("notruncation".to_owned(), true.into());
     let results = crate::query::run(&state.store, context.database, query, &options)?;
     let [result] = results.as_slice() else {
-        return Err(ServiceError::BadRequest("the query of this command must have exactly one tabular statement".to_owned()));
+        return Err(ServiceError::BadRequest(
+            "the query of this command must have exactly one tabular statement".to_owned(),
+        ));
     };
-    let columns: Vec<(&str, T)> = result.columns.iter().map(|(name, column_type)| (name.as_str(), *column_type)).collect();
+    let columns: Vec<(&str, T)> =
+        result.columns.iter().map(|(name, column_type)| (name.as_str(), *column_type)).collect();
     let schema = TableSchema::of(columns).map_err(|error| ServiceError::BadRequest(error.to_string()))?;
     let record = state.store.transact(|transaction| {
         let database = crate::query::database_of(transaction, context.database)?;
@@ -132,7 +166,9 @@ pub(super) fn fill(
         let exists = catalog.find_table(&database, name.as_str())?.is_some();
         if exists && mode == FillMode::Set {
             let detail = "; use .append or .set-or-append".to_owned();
-            return Err(kusto_engine::EngineError::Exists { kind: "table", name: name.to_string(), detail }.into());
+            return Err(
+                kusto_engine::EngineError::Exists { kind: "table", name: name.to_string(), detail }.into()
+            );
         }
         if !exists && mode != FillMode::Append {
             let made = catalog.create_table(&database, &name, &schema, CreateMode::Create, "", "")?;
@@ -145,14 +181,20 @@ pub(super) fn fill(
     if existing != produced {
         return Err(data_fault(
             "BadRequest_SchemaMismatch",
-            format!("the query gives ({}) and table {name} has ({}); columns are matched by position", schema.csl(), record.schema.csl()),
+            format!(
+                "the query gives ({}) and table {name} has ({}); columns are matched by position",
+                schema.csl(),
+                record.schema.csl()
+            ),
         ));
     }
     let id = uuid::Uuid::new_v4().to_string();
     let arrow = Arc::new(arrow_schema(&record.schema));
-    let mut writer = ExtentWriter::create(&state.store.root.join("extents"), "query", id.clone(), arrow.clone())?;
+    let mut writer =
+        ExtentWriter::create(&state.store.root.join("extents"), "query", id.clone(), arrow.clone())?;
     for chunk in &result.chunks {
-        let batch = RecordBatch::try_new(arrow.clone(), chunk.columns.clone()).map_err(kusto_engine::EngineError::from)?;
+        let batch = RecordBatch::try_new(arrow.clone(), chunk.columns.clone())
+            .map_err(kusto_engine::EngineError::from)?;
         writer.write(&batch)?;
     }
     let file = writer.finish()?;
@@ -169,5 +211,12 @@ pub(super) fn fill(
             ("RowCount", T::Long),
         ],
     )
-    .with_row(vec![id.into(), (size as f64).into(), (size as f64).into(), (size as f64).into(), 0.0.into(), rows.into()]))
+    .with_row(vec![
+        id.into(),
+        (size as f64).into(),
+        (size as f64).into(),
+        (size as f64).into(),
+        0.0.into(),
+        rows.into(),
+    ]))
 }

@@ -17,8 +17,13 @@ fn table<'a>(columns: impl IntoIterator<Item = (&'a str, T)>) -> ResultTable {
 
 /// `.create table`'s result: the schema of each table.
 pub(super) fn schema_rows(tables: &[TableRecord]) -> ResultTable {
-    let mut result =
-        table([("TableName", T::String), ("Schema", T::String), ("DatabaseName", T::String), ("Folder", T::String), ("DocString", T::String)]);
+    let mut result = table([
+        ("TableName", T::String),
+        ("Schema", T::String),
+        ("DatabaseName", T::String),
+        ("Folder", T::String),
+        ("DocString", T::String),
+    ]);
     for record in tables {
         let schema = record.schema.to_kusto_json(&record.name).to_string();
         result = result.with_row(vec![
@@ -33,7 +38,12 @@ pub(super) fn schema_rows(tables: &[TableRecord]) -> ResultTable {
 }
 
 pub(super) fn table_rows(tables: &[TableRecord]) -> ResultTable {
-    let mut result = table([("TableName", T::String), ("DatabaseName", T::String), ("Folder", T::String), ("DocString", T::String)]);
+    let mut result = table([
+        ("TableName", T::String),
+        ("DatabaseName", T::String),
+        ("Folder", T::String),
+        ("DocString", T::String),
+    ]);
     for record in tables {
         result = result.with_row(vec![
             record.name.as_str().into(),
@@ -70,10 +80,14 @@ pub(super) fn mapping_rows(database: &DatabaseName, mappings: &[MappingRecord]) 
 /// What the service hands out for queued ingestion, in URLs that the caller can reach.
 fn resources(state: &State, base_url: &str) -> IngestionResources {
     let url = |kind: &str, name: &str, permissions: &str| {
-        SecretUrl::new(format!("{base_url}/{ACCOUNT}/{name}?{}", state.signer.grant(&format!("{kind}/{name}"), permissions)))
+        SecretUrl::new(format!(
+            "{base_url}/{ACCOUNT}/{name}?{}",
+            state.signer.grant(&format!("{kind}/{name}"), permissions)
+        ))
     };
     // The table is root-style: some clients take the first path segment for its name.
-    let status = format!("{base_url}/{STATUS_TABLE}?{}", state.signer.grant(&format!("table/{STATUS_TABLE}"), "raud"));
+    let status =
+        format!("{base_url}/{STATUS_TABLE}?{}", state.signer.grant(&format!("table/{STATUS_TABLE}"), "raud"));
     IngestionResources {
         containers: CONTAINERS.iter().map(|name| url("blob", name, "racwd")).collect(),
         queues: QUEUES.iter().map(|name| url("queue", name, "a")).collect(),
@@ -83,14 +97,18 @@ fn resources(state: &State, base_url: &str) -> IngestionResources {
     }
 }
 
-pub(super) fn show(state: &State, connection: &Connection, context: &Context<'_>, command: Command) -> Result<ResultTable, ServiceError> {
+pub(super) fn show(
+    state: &State,
+    connection: &Connection,
+    context: &Context<'_>,
+    command: Command,
+) -> Result<ResultTable, ServiceError> {
     let catalog = Catalog(connection);
     let database = || crate::query::database_of(connection, context.database);
     Ok(match command {
         Command::IngestionResources => resources(state, context.base_url).encode(),
-        Command::IdentityToken => {
-            table([("AuthorizationContext", T::String)]).with_row(vec![crate::token::issue(&state.signer).into()])
-        }
+        Command::IdentityToken => table([("AuthorizationContext", T::String)])
+            .with_row(vec![crate::token::issue(&state.signer).into()]),
         Command::ShowVersion => table([
             ("BuildVersion", T::String),
             ("BuildTime", T::DateTime),
@@ -171,8 +189,12 @@ pub(super) fn show(state: &State, connection: &Connection, context: &Context<'_>
                     result
                 }
                 SchemaShape::Columns => {
-                    let mut result =
-                        table([("AttributeName", T::String), ("AttributeType", T::String), ("ExtentSize", T::Long), ("CslType", T::String)]);
+                    let mut result = table([
+                        ("AttributeName", T::String),
+                        ("AttributeType", T::String),
+                        ("ExtentSize", T::Long),
+                        ("CslType", T::String),
+                    ]);
                     for column in record.schema.columns() {
                         result = result.with_row(vec![
                             column.name.as_str().into(),
@@ -197,7 +219,8 @@ pub(super) fn show(state: &State, connection: &Connection, context: &Context<'_>
                 found.extend(catalog.mappings(record)?);
             }
             found.retain(|record| {
-                kind.is_none_or(|kind| record.kind == kind) && mapping.as_ref().is_none_or(|name| record.name.as_str() == name)
+                kind.is_none_or(|kind| record.kind == kind)
+                    && mapping.as_ref().is_none_or(|name| record.name.as_str() == name)
             });
             if let Some(name) = mapping.filter(|_| found.is_empty()) {
                 return Err(kusto_engine::EngineError::NotFound { kind: "mapping", name }.into());
@@ -238,7 +261,11 @@ fn details_of(catalog: &Catalog<'_>, tables: &[TableRecord]) -> Result<ResultTab
     Ok(result)
 }
 
-fn database_schema(catalog: &Catalog<'_>, database: &DatabaseName, shape: SchemaShape) -> Result<ResultTable, ServiceError> {
+fn database_schema(
+    catalog: &Catalog<'_>,
+    database: &DatabaseName,
+    shape: SchemaShape,
+) -> Result<ResultTable, ServiceError> {
     let tables = catalog.tables(database)?;
     if shape == SchemaShape::Columns {
         let mut result = table([
@@ -359,7 +386,9 @@ fn sources(connection: &Connection) -> Result<ResultTable, ServiceError> {
          FROM sources ORDER BY id DESC LIMIT 10000",
     )?;
     let rows = statement.query_map([], |row| {
-        let text = |index: usize| row.get::<_, Option<String>>(index).map(|text| Value::from(text.unwrap_or_default()));
+        let text = |index: usize| {
+            row.get::<_, Option<String>>(index).map(|text| Value::from(text.unwrap_or_default()))
+        };
         Ok(vec![
             text(0)?,
             text(1)?,

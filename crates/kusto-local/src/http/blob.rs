@@ -12,7 +12,11 @@ use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 
 fn refused() -> Response {
-    storage_error(403, "AuthenticationFailed", "the shared access signature is missing, expired or not for this operation")
+    storage_error(
+        403,
+        "AuthenticationFailed",
+        "the shared access signature is missing, expired or not for this operation",
+    )
 }
 
 fn internal(error: &ServiceError) -> Response {
@@ -115,7 +119,12 @@ fn only_if_absent(call: &Call) -> bool {
     call.header("if-none-match") == Some("*")
 }
 
-async fn put_blob(state: &Arc<State>, call: Call, container: String, name: String) -> Result<Response, ServiceError> {
+async fn put_blob(
+    state: &Arc<State>,
+    call: Call,
+    container: String,
+    name: String,
+) -> Result<Response, ServiceError> {
     if call.header("x-ms-blob-type").is_some_and(|kind| !kind.eq_ignore_ascii_case("BlockBlob")) {
         return Ok(storage_error(400, "InvalidHeaderValue", "only block blobs are supported here"));
     }
@@ -136,7 +145,12 @@ async fn put_blob(state: &Arc<State>, call: Call, container: String, name: Strin
     .await
 }
 
-async fn put_block(state: &Arc<State>, call: Call, container: String, name: String) -> Result<Response, ServiceError> {
+async fn put_block(
+    state: &Arc<State>,
+    call: Call,
+    container: String,
+    name: String,
+) -> Result<Response, ServiceError> {
     let Some(block) = call.query.get("blockid").cloned() else {
         return Ok(storage_error(400, "MissingRequiredQueryParameter", "blockid is missing"));
     };
@@ -145,7 +159,9 @@ async fn put_block(state: &Arc<State>, call: Call, container: String, name: Stri
         Err(answer) => return Ok(answer),
     };
     crate::store::blocking(&state.store, move |store| {
-        store.transact(|transaction| Ok(blobs::stage_block(transaction, &container, &name, &block, &file, size)?))
+        store.transact(|transaction| {
+            Ok(blobs::stage_block(transaction, &container, &name, &block, &file, size)?)
+        })
     })
     .await?;
     let mut response = Response::new(Body::empty());
@@ -154,7 +170,12 @@ async fn put_block(state: &Arc<State>, call: Call, container: String, name: Stri
     Ok(response)
 }
 
-async fn put_block_list(state: &Arc<State>, call: Call, container: String, name: String) -> Result<Response, ServiceError> {
+async fn put_block_list(
+    state: &Arc<State>,
+    call: Call,
+    container: String,
+    name: String,
+) -> Result<Response, ServiceError> {
     let absent = only_if_absent(&call);
     let Ok(xml) = call.text(16 * 1024 * 1024).await else {
         return Ok(storage_error(413, "RequestBodyTooLarge", "the block list is too large"));
@@ -185,7 +206,12 @@ fn range(call: &Call, size: u64) -> Option<(u64, u64)> {
     Some((first, last.min(size.saturating_sub(1))))
 }
 
-async fn get(state: &Arc<State>, call: Call, container: String, name: String) -> Result<Response, ServiceError> {
+async fn get(
+    state: &Arc<State>,
+    call: Call,
+    container: String,
+    name: String,
+) -> Result<Response, ServiceError> {
     let found = crate::store::blocking(&state.store, move |store| {
         Ok(store.read(|connection| blobs::find(connection, &container, &name))?)
     })
@@ -238,7 +264,8 @@ fn read_parts(
             }
             let Some(file) = &mut reading.open else {
                 let Some(name) = reading.files.next() else { return Ok(None) };
-                let mut file = tokio::fs::File::open(reading.state.store.root.join("blobs").join(name)).await?;
+                let mut file =
+                    tokio::fs::File::open(reading.state.store.root.join("blobs").join(name)).await?;
                 let size = file.metadata().await?.len();
                 if reading.skip >= size {
                     reading.skip -= size;

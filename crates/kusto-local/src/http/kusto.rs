@@ -29,7 +29,9 @@ struct Ids {
 impl Ids {
     fn of(call: &Call) -> Self {
         let activity = uuid::Uuid::new_v4().to_string();
-        let client = call.header("x-ms-client-request-id").map_or_else(|| format!("unspecified;{activity}"), str::to_owned);
+        let client = call
+            .header("x-ms-client-request-id")
+            .map_or_else(|| format!("unspecified;{activity}"), str::to_owned);
         Self { client, activity }
     }
 
@@ -46,7 +48,11 @@ impl Ids {
     fn fail(&self, error: &ServiceError) -> Response {
         let (status, body) = error.response(&self.activity);
         if status >= 500 {
-            tracing::error!(activity = self.activity, error = error as &dyn std::error::Error, "a request failed");
+            tracing::error!(
+                activity = self.activity,
+                error = error as &dyn std::error::Error,
+                "a request failed"
+            );
         }
         self.error(status, &body)
     }
@@ -66,7 +72,16 @@ pub(crate) fn auth_metadata() -> Response {
 pub(crate) fn not_found(call: &Call) -> Response {
     let ids = Ids::of(call);
     let detail = format!("{} {} is no endpoint of this service", call.method, call.path);
-    ids.error(404, &OneApiError::new("NotFound", "Kusto.Data.Exceptions.KustoBadRequestException", &detail, true, &ids.activity))
+    ids.error(
+        404,
+        &OneApiError::new(
+            "NotFound",
+            "Kusto.Data.Exceptions.KustoBadRequestException",
+            &detail,
+            true,
+            &ids.activity,
+        ),
+    )
 }
 
 /// Scheme, host and port as the caller wrote them.
@@ -76,11 +91,12 @@ fn base_url(call: &Call) -> String {
 }
 
 async fn read(call: Call) -> Result<Request, ServiceError> {
-    let body = call
-        .text(MAX_BODY)
-        .await
-        .map_err(|_| ServiceError::BadRequest(format!("the request body is over {MAX_BODY} bytes or broke off")))?;
-    serde_json::from_str(&body).map_err(|error| ServiceError::BadRequest(format!("the request body is not {{db, csl, properties}}: {error}")))
+    let body = call.text(MAX_BODY).await.map_err(|_| {
+        ServiceError::BadRequest(format!("the request body is over {MAX_BODY} bytes or broke off"))
+    })?;
+    serde_json::from_str(&body).map_err(|error| {
+        ServiceError::BadRequest(format!("the request body is not {{db, csl, properties}}: {error}"))
+    })
 }
 
 pub(crate) async fn management(state: &Arc<State>, call: Call) -> Response {
@@ -99,7 +115,8 @@ pub(crate) async fn management(state: &Arc<State>, call: Call) -> Response {
             let set = DataSetV1::single(table);
             return Ok(if piped { set.encode_with_contents() } else { set.encode() });
         }
-        let properties = request.properties().map_err(|error| ServiceError::BadRequest(format!("properties: {error}")))?;
+        let properties =
+            request.properties().map_err(|error| ServiceError::BadRequest(format!("properties: {error}")))?;
         let results = crate::query::run(&state.store, request.db.as_deref(), &request.csl, &properties)?;
         Ok(DataSetV1 { tables: results.iter().map(crate::query::to_table).collect() }.encode_with_contents())
     })
@@ -124,7 +141,9 @@ pub(crate) async fn query(state: &Arc<State>, call: Call, format: ResultFormat) 
             let context = Context { database: request.db.as_deref(), base_url: &base };
             vec![command::run(&state, request.csl.trim_start(), &context)?.0]
         } else {
-            let properties = request.properties().map_err(|error| ServiceError::BadRequest(format!("properties: {error}")))?;
+            let properties = request
+                .properties()
+                .map_err(|error| ServiceError::BadRequest(format!("properties: {error}")))?;
             let results = crate::query::run(&state.store, request.db.as_deref(), &request.csl, &properties)?;
             results.iter().map(crate::query::to_table).collect()
         };

@@ -26,14 +26,20 @@ pub(crate) async fn serve(state: &Arc<State>, call: Call, queue: &str, id: Optio
         _ => 'u',
     };
     if !state.signer.allows(&format!("queue/{queue}"), permission, &call.query) {
-        return storage_error(403, "AuthenticationFailed", "the shared access signature is missing, expired or not for this operation");
+        return storage_error(
+            403,
+            "AuthenticationFailed",
+            "the shared access signature is missing, expired or not for this operation",
+        );
     }
     if !known {
         return storage_error(404, "QueueNotFound", "there is no such queue");
     }
     let queue = queue.to_owned();
     let seconds = |name: &str, default: u64| {
-        Duration::from_secs(call.query.get(name).and_then(|text| text.parse().ok()).unwrap_or(default).min(7 * 86_400))
+        Duration::from_secs(
+            call.query.get(name).and_then(|text| text.parse().ok()).unwrap_or(default).min(7 * 86_400),
+        )
     };
     let count = call.query.get("numofmessages").and_then(|text| text.parse::<u32>().ok()).unwrap_or(1);
     if !(1..=32).contains(&count) {
@@ -48,9 +54,14 @@ pub(crate) async fn serve(state: &Arc<State>, call: Call, queue: &str, id: Optio
             let hidden = seconds("visibilitytimeout", 30);
             crate::store::blocking(&state.store, move |store| {
                 let messages = store.transact(|transaction| {
-                    if peek { queues::peek(transaction, &queue, count) } else { queues::receive(transaction, &queue, count, hidden) }
+                    if peek {
+                        queues::peek(transaction, &queue, count)
+                    } else {
+                        queues::receive(transaction, &queue, count, hidden)
+                    }
                 })?;
-                let messages: Vec<QueueMessage> = messages.into_iter().map(|message| on_wire(message, !peek, true)).collect();
+                let messages: Vec<QueueMessage> =
+                    messages.into_iter().map(|message| on_wire(message, !peek, true)).collect();
                 Ok(text(StatusCode::OK, "application/xml", encode_messages(&messages)))
             })
             .await
@@ -58,7 +69,8 @@ pub(crate) async fn serve(state: &Arc<State>, call: Call, queue: &str, id: Optio
         (&Method::DELETE, Some(id)) => {
             let receipt = call.query.get("popreceipt").cloned().unwrap_or_default();
             crate::store::blocking(&state.store, move |store| {
-                let done = store.transact(|transaction| queues::delete(transaction, &queue, &id, &receipt))?;
+                let done =
+                    store.transact(|transaction| queues::delete(transaction, &queue, &id, &receipt))?;
                 Ok(match done {
                     ByReceipt::Done => {
                         let mut response = Response::new(Body::empty());
@@ -66,7 +78,11 @@ pub(crate) async fn serve(state: &Arc<State>, call: Call, queue: &str, id: Optio
                         response
                     }
                     ByReceipt::NotFound => storage_error(404, "MessageNotFound", "there is no such message"),
-                    ByReceipt::WrongReceipt => storage_error(400, "PopReceiptMismatch", "the pop receipt is not the message's current one"),
+                    ByReceipt::WrongReceipt => storage_error(
+                        400,
+                        "PopReceiptMismatch",
+                        "the pop receipt is not the message's current one",
+                    ),
                 })
             })
             .await
@@ -97,7 +113,12 @@ fn on_wire(message: StoredMessage, with_receipt: bool, with_text: bool) -> Queue
     }
 }
 
-async fn put(state: &Arc<State>, call: Call, queue: String, hidden: Duration) -> Result<Response, ServiceError> {
+async fn put(
+    state: &Arc<State>,
+    call: Call,
+    queue: String,
+    hidden: Duration,
+) -> Result<Response, ServiceError> {
     let Ok(xml) = call.text(MAX_MESSAGE + 1024).await else {
         return Ok(storage_error(413, "RequestBodyTooLarge", "a message has at most 64 KiB"));
     };

@@ -44,14 +44,21 @@ pub(crate) async fn serve(state: &Arc<State>, call: Call, target: &str) -> Respo
             }
         }
     } else {
-        error(403, "AuthenticationFailed", "the shared access signature is missing, expired or not for this operation")
+        error(
+            403,
+            "AuthenticationFailed",
+            "the shared access signature is missing, expired or not for this operation",
+        )
     };
     storage_headers(&mut response);
     response
 }
 
 async fn body(call: Call) -> Result<Map<String, Value>, Response> {
-    let text = call.text(1024 * 1024).await.map_err(|_| error(413, "RequestBodyTooLarge", "an entity has at most 1 MiB"))?;
+    let text = call
+        .text(1024 * 1024)
+        .await
+        .map_err(|_| error(413, "RequestBodyTooLarge", "an entity has at most 1 MiB"))?;
     serde_json::from_str(&text).map_err(|_| error(400, "InvalidInput", "the body is not a JSON object"))
 }
 
@@ -71,10 +78,16 @@ async fn operate(state: &Arc<State>, call: Call, target: &str) -> Result<Respons
             };
             let text = |name: &str| entity.get(name).and_then(Value::as_str).map(str::to_owned);
             let (Some(partition), Some(row)) = (text("PartitionKey"), text("RowKey")) else {
-                return Ok(error(400, "PropertiesNeedValue", "PartitionKey and RowKey must be given as text"));
+                return Ok(error(
+                    400,
+                    "PropertiesNeedValue",
+                    "PartitionKey and RowKey must be given as text",
+                ));
             };
             crate::store::blocking(&state.store, move |store| {
-                let etag = store.transact(|transaction| entities::insert(transaction, STATUS_TABLE, &partition, &row, &entity))?;
+                let etag = store.transact(|transaction| {
+                    entities::insert(transaction, STATUS_TABLE, &partition, &row, &entity)
+                })?;
                 Ok(match etag {
                     Some(etag) => no_content(&etag),
                     None => error(409, "EntityAlreadyExists", "the entity exists already"),
@@ -84,17 +97,24 @@ async fn operate(state: &Arc<State>, call: Call, target: &str) -> Result<Respons
         }
         ("GET", Some((partition, row))) => {
             crate::store::blocking(&state.store, move |store| {
-                let found = store.read(|connection| entities::find(connection, STATUS_TABLE, &partition, &row))?;
+                let found =
+                    store.read(|connection| entities::find(connection, STATUS_TABLE, &partition, &row))?;
                 let Some(entity) = found else {
                     return Ok(error(404, "ResourceNotFound", "there is no such entity"));
                 };
                 let mut shown = Map::new();
-                shown.insert("odata.metadata".to_owned(), format!("http://localhost/$metadata#{STATUS_TABLE}/@Element").into());
+                shown.insert(
+                    "odata.metadata".to_owned(),
+                    format!("http://localhost/$metadata#{STATUS_TABLE}/@Element").into(),
+                );
                 shown.insert("odata.etag".to_owned(), entity.etag.clone().into());
                 shown.extend(entity.properties);
                 shown.insert("Timestamp".to_owned(), kusto_types::DateTime::now().to_string().into());
-                let mut response =
-                    super::text(StatusCode::OK, "application/json;odata=minimalmetadata", Value::Object(shown).to_string());
+                let mut response = super::text(
+                    StatusCode::OK,
+                    "application/json;odata=minimalmetadata",
+                    Value::Object(shown).to_string(),
+                );
                 set(&mut response, "etag", &entity.etag);
                 Ok(response)
             })
@@ -106,7 +126,9 @@ async fn operate(state: &Arc<State>, call: Call, target: &str) -> Result<Respons
                 Err(answer) => return Ok(answer),
             };
             crate::store::blocking(&state.store, move |store| {
-                let etag = store.transact(|transaction| entities::merge(transaction, STATUS_TABLE, &partition, &row, &entity))?;
+                let etag = store.transact(|transaction| {
+                    entities::merge(transaction, STATUS_TABLE, &partition, &row, &entity)
+                })?;
                 Ok(no_content(&etag))
             })
             .await

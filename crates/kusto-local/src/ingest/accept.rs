@@ -30,13 +30,20 @@ pub(crate) async fn run(state: Arc<State>, source: Box<dyn WorkSource>, stop: Ca
         let turn = tokio::task::spawn_blocking(move || turn(&worker, work_source.as_ref(), current)).await;
         let pause = match turn {
             Ok(Ok(done)) => {
-                let pause = if done.more { Duration::ZERO } else { done.until_next.unwrap_or(Duration::from_secs(3600)) };
+                let pause = if done.more {
+                    Duration::ZERO
+                } else {
+                    done.until_next.unwrap_or(Duration::from_secs(3600))
+                };
                 batcher = Some(done.batcher);
                 pause
             }
             Ok(Err(error)) => {
                 // The batcher is rebuilt from the store, which the failed turn left as it was.
-                tracing::error!(error = &error as &dyn std::error::Error, "taking messages failed; trying again");
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "taking messages failed; trying again"
+                );
                 Duration::from_secs(1)
             }
             Err(error) => {
@@ -59,8 +66,13 @@ struct Turn {
     until_next: Option<Duration>,
 }
 
-fn turn(state: &State, source: &dyn WorkSource, batcher: Option<Batcher<BatchKey, i64>>) -> Result<Turn, ServiceError> {
-    let flushes = std::mem::take(&mut *state.flushes.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+fn turn(
+    state: &State,
+    source: &dyn WorkSource,
+    batcher: Option<Batcher<BatchKey, i64>>,
+) -> Result<Turn, ServiceError> {
+    let flushes =
+        std::mem::take(&mut *state.flushes.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
     let (turn, sealed, accepted) = state.store.transact(|transaction| {
         let mut batcher = match batcher {
             Some(batcher) => batcher,
@@ -102,7 +114,12 @@ fn turn(state: &State, source: &dyn WorkSource, batcher: Option<Batcher<BatchKey
 }
 
 /// Takes one message; whether a batch was sealed by it.
-fn accept(state: &State, transaction: &Connection, batcher: &mut Batcher<BatchKey, i64>, text: &str) -> Result<bool, ServiceError> {
+fn accept(
+    state: &State,
+    transaction: &Connection,
+    batcher: &mut Batcher<BatchKey, i64>,
+    text: &str,
+) -> Result<bool, ServiceError> {
     let message = match IngestionMessage::decode(text) {
         Ok(message) => message,
         Err(error) => {
@@ -125,7 +142,8 @@ fn accept(state: &State, transaction: &Connection, batcher: &mut Batcher<BatchKe
     let incoming = Incoming {
         raw_size: estimated_size(transaction, &message)?,
         flush: message.flush_immediately,
-        alone: !additional.ingest_if_not_exists.is_empty() || additional.tags.iter().any(|tag| tag.starts_with("ingest-by:")),
+        alone: !additional.ingest_if_not_exists.is_empty()
+            || additional.tags.iter().any(|tag| tag.starts_with("ingest-by:")),
     };
     let next = batches::next_batch_id(transaction)?;
     let actions = batcher.add(&key, incoming, &policy, DateTime::now(), || next);
@@ -141,14 +159,20 @@ fn estimated_size(transaction: &Connection, message: &IngestionMessage) -> Resul
     let path = message.blob.without_secrets();
     let factor = if Compression::from_path(&path) == Compression::Gzip { 11 } else { 1 };
     let size = match super::fetch::own_blob(&path) {
-        Some((container, name)) => crate::store::blobs::find(transaction, &container, &name)?.map_or(0, |blob| blob.size),
+        Some((container, name)) => {
+            crate::store::blobs::find(transaction, &container, &name)?.map_or(0, |blob| blob.size)
+        }
         None => 0,
     };
     Ok(ByteSize(size.saturating_mul(factor)))
 }
 
 /// Why a message cannot be ingested, if it cannot.
-fn refuse(state: &State, transaction: &Connection, message: &IngestionMessage) -> Result<Option<Outcome>, ServiceError> {
+fn refuse(
+    state: &State,
+    transaction: &Connection,
+    message: &IngestionMessage,
+) -> Result<Option<Outcome>, ServiceError> {
     let fail = |code: &str, details: String| Ok(Some(Outcome::permanent(code, details)));
     let additional = &message.additional;
     if !additional.authorization_context.as_deref().is_some_and(|token| token::verify(&state.signer, token)) {
@@ -162,18 +186,27 @@ fn refuse(state: &State, transaction: &Connection, message: &IngestionMessage) -
         return fail("BadRequest_DatabaseNotExist", format!("database {} does not exist", message.database));
     };
     let Some(table) = catalog.find_table(&database, message.table.as_str())? else {
-        return fail("BadRequest_TableNotExist", format!("table {} does not exist in database {database}", message.table));
+        return fail(
+            "BadRequest_TableNotExist",
+            format!("table {} does not exist in database {database}", message.table),
+        );
     };
     let format = match additional.format.or_else(|| DataFormat::from_path(&message.blob.without_secrets())) {
         Some(format) => format,
         None => DataFormat::Csv,
     };
     if let Some(policy) = additional.creation_time.as_ref().filter(|text| DateTime::parse(text).is_none()) {
-        return fail("BadRequest_MalformedIngestionProperty", format!("creationTime {policy:?} is not a datetime"));
+        return fail(
+            "BadRequest_MalformedIngestionProperty",
+            format!("creationTime {policy:?} is not a datetime"),
+        );
     }
     let mapping = match (&additional.ingestion_mapping, &additional.ingestion_mapping_reference) {
         (Some(_), Some(_)) => {
-            return fail("BadRequest_DuplicateMapping", "both a mapping and a mapping reference are given; give one".to_owned());
+            return fail(
+                "BadRequest_DuplicateMapping",
+                "both a mapping and a mapping reference are given; give one".to_owned(),
+            );
         }
         (Some(json), None) => match IngestionMapping::parse(format.mapping_kind(), json) {
             Ok(mapping) => Some(mapping),

@@ -28,7 +28,8 @@ impl Drop for Fetched {
 
 /// Container and blob name, when a URL is one of ours.
 pub(crate) fn own_blob(url: &str) -> Option<(String, String)> {
-    let path = url.split_once("://").map_or(url, |(_, rest)| rest.split_once('/').map_or("", |(_, path)| path));
+    let path =
+        url.split_once("://").map_or(url, |(_, rest)| rest.split_once('/').map_or("", |(_, path)| path));
     let path = path.split('?').next().unwrap_or(path);
     let rest = path.strip_prefix(ACCOUNT)?.strip_prefix('/')?;
     let (container, name) = rest.split_once('/')?;
@@ -37,10 +38,15 @@ pub(crate) fn own_blob(url: &str) -> Option<(String, String)> {
 }
 
 /// The file, or the outcome that the lack of it means.
-pub(crate) async fn fetch(state: &Arc<State>, url: &SecretUrl) -> Result<Result<Fetched, Outcome>, ServiceError> {
+pub(crate) async fn fetch(
+    state: &Arc<State>,
+    url: &SecretUrl,
+) -> Result<Result<Fetched, Outcome>, ServiceError> {
     if let Some((container, name)) = own_blob(url.with_secrets()) {
         let blob = crate::store::blocking(&state.store, move |store| {
-            let Some(blob) = store.read(|connection| blobs::find(connection, &container, &name))? else { return Ok(None) };
+            let Some(blob) = store.read(|connection| blobs::find(connection, &container, &name))? else {
+                return Ok(None);
+            };
             blobs::materialise(&store.root, &blob).map(Some)
         })
         .await?;
@@ -59,7 +65,12 @@ fn transient(details: String) -> Outcome {
 async fn download(state: &Arc<State>, url: &SecretUrl) -> Result<Result<Fetched, Outcome>, ServiceError> {
     let parsed = match url::Url::parse(url.with_secrets()) {
         Ok(parsed) if matches!(parsed.scheme(), "http" | "https") => parsed,
-        _ => return Ok(Err(Outcome::permanent("BadRequest_InvalidBlobUri", format!("{url} is not an http or https URL")))),
+        _ => {
+            return Ok(Err(Outcome::permanent(
+                "BadRequest_InvalidBlobUri",
+                format!("{url} is not an http or https URL"),
+            )));
+        }
     };
     let response = match state.http.get(parsed).send().await {
         Ok(response) => response,
@@ -67,8 +78,12 @@ async fn download(state: &Arc<State>, url: &SecretUrl) -> Result<Result<Fetched,
     };
     match response.status().as_u16() {
         200..=299 => {}
-        404 => return Ok(Err(Outcome::permanent("Download_SourceNotFound", format!("{url} does not exist")))),
-        401 | 403 => return Ok(Err(Outcome::permanent("Download_Forbidden", format!("access to {url} is refused")))),
+        404 => {
+            return Ok(Err(Outcome::permanent("Download_SourceNotFound", format!("{url} does not exist"))));
+        }
+        401 | 403 => {
+            return Ok(Err(Outcome::permanent("Download_Forbidden", format!("access to {url} is refused"))));
+        }
         429 | 500..=599 => return Ok(Err(transient(format!("{url} answered {}", response.status())))),
         _ => {
             let details = format!("{url} answered {}", response.status());

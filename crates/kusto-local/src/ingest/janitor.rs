@@ -15,14 +15,17 @@ use tokio_util::sync::CancellationToken;
 /// Drains the outbox whenever an outcome was recorded.
 pub(crate) async fn report(state: Arc<State>, stop: CancellationToken) {
     loop {
-        let drained = crate::store::blocking(&state.store, |store| Ok(store.transact(|t| reports::drain(t))?)).await;
+        let drained =
+            crate::store::blocking(&state.store, |store| Ok(store.transact(|t| reports::drain(t))?)).await;
         match drained {
             Ok(0) => {}
             Ok(_) => {
                 reach(state.config.crash_at.as_deref(), "reports-drained");
                 continue;
             }
-            Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "reports cannot be delivered"),
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "reports cannot be delivered")
+            }
         }
         tokio::select! {
             () = stop.cancelled() => return,
@@ -35,7 +38,9 @@ pub(crate) async fn report(state: Arc<State>, stop: CancellationToken) {
 /// Cleans up at the start and then every ten minutes.
 pub(crate) async fn clean(state: Arc<State>, stop: CancellationToken) {
     loop {
-        if let Err(error) = crate::store::blocking(&state.store, |store| sweep(store, Duration::from_secs(600))).await {
+        if let Err(error) =
+            crate::store::blocking(&state.store, |store| sweep(store, Duration::from_secs(600))).await
+        {
             tracing::error!(error = &error as &dyn std::error::Error, "cleaning up failed");
         }
         tokio::select! {
@@ -49,9 +54,13 @@ pub(crate) async fn clean(state: Arc<State>, stop: CancellationToken) {
 pub(crate) fn sweep(store: &Store, grace: Duration) -> Result<(), ServiceError> {
     let (blob_files, extent_files) = store.transact(|transaction| {
         blobs::expire(transaction, DateTime::now().ticks() - TICKS_PER_DAY)?;
-        transaction.execute("DELETE FROM blocks WHERE staged < ?1", [DateTime::now().ticks() - TICKS_PER_DAY])?;
+        transaction
+            .execute("DELETE FROM blocks WHERE staged < ?1", [DateTime::now().ticks() - TICKS_PER_DAY])?;
         transaction.execute("DELETE FROM queue_messages WHERE expires < ?1", [DateTime::now().ticks()])?;
-        transaction.execute("DELETE FROM sources WHERE finished < ?1", [DateTime::now().ticks() - 7 * TICKS_PER_DAY])?;
+        transaction.execute(
+            "DELETE FROM sources WHERE finished < ?1",
+            [DateTime::now().ticks() - 7 * TICKS_PER_DAY],
+        )?;
         let extents: HashSet<String> = Catalog(transaction).extent_paths()?.into_iter().collect();
         Ok::<_, ServiceError>((blobs::referenced(transaction)?, extents))
     })?;
@@ -72,8 +81,13 @@ fn remove_unless(folder: &std::path::Path, prefix: &str, grace: Duration, keep: 
             let _removed = std::fs::remove_dir(entry.path());
             continue;
         }
-        let old = metadata.modified().is_ok_and(|at| SystemTime::now().duration_since(at).is_ok_and(|age| age >= grace));
-        if old && !keep(&name) && let Err(error) = std::fs::remove_file(entry.path()) {
+        let old = metadata
+            .modified()
+            .is_ok_and(|at| SystemTime::now().duration_since(at).is_ok_and(|age| age >= grace));
+        if old
+            && !keep(&name)
+            && let Err(error) = std::fs::remove_file(entry.path())
+        {
             tracing::warn!(%error, file = name, "an orphan file cannot be removed");
         }
     }

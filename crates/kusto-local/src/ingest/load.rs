@@ -5,8 +5,8 @@
 //! its success, so a crash at any step leaves both or neither.
 
 use super::failpoint::reach;
-use super::stage::{Stage, Target, add_file};
 use super::fetch;
+use super::stage::{Stage, Target, add_file};
 use crate::ServiceError;
 use crate::state::State;
 use crate::store::batches::{self, SealedBatch, SourceRow};
@@ -32,7 +32,11 @@ pub(crate) async fn run(state: Arc<State>, stop: CancellationToken) {
                 let id = batch.id;
                 reach(state.config.crash_at.as_deref(), "load-begun");
                 if let Err(error) = load(&state, &committer, batch).await {
-                    tracing::error!(batch = id, error = &error as &dyn std::error::Error, "loading a batch failed; it is tried again");
+                    tracing::error!(
+                        batch = id,
+                        error = &error as &dyn std::error::Error,
+                        "loading a batch failed; it is tried again"
+                    );
                     let until = DateTime::now().ticks() + 10_000_000;
                     let postponed = crate::store::blocking(&state.store, move |store| {
                         store.transact(|transaction| Ok(batches::postpone(transaction, id, until)?))
@@ -68,7 +72,10 @@ pub(crate) async fn run(state: Arc<State>, stop: CancellationToken) {
 }
 
 async fn next(state: &Arc<State>) -> Result<Option<SealedBatch>, ServiceError> {
-    crate::store::blocking(&state.store, |store| store.transact(|transaction| batches::begin_load(transaction))).await
+    crate::store::blocking(&state.store, |store| {
+        store.transact(|transaction| batches::begin_load(transaction))
+    })
+    .await
 }
 
 /// What a batch goes into, read fresh so that a changed schema is seen.
@@ -77,10 +84,16 @@ fn target(state: &State, source: &SourceRow) -> Result<Result<(TableId, Target),
     state.store.read(|connection| {
         let catalog = Catalog(connection);
         let Ok(database) = catalog.database(message.database.as_str()) else {
-            return Ok(Err(Outcome::permanent("BadRequest_DatabaseNotExist", format!("database {} does not exist", message.database))));
+            return Ok(Err(Outcome::permanent(
+                "BadRequest_DatabaseNotExist",
+                format!("database {} does not exist", message.database),
+            )));
         };
         let Some(table) = catalog.find_table(&database, message.table.as_str())? else {
-            return Ok(Err(Outcome::permanent("BadRequest_TableNotExist", format!("table {} does not exist", message.table))));
+            return Ok(Err(Outcome::permanent(
+                "BadRequest_TableNotExist",
+                format!("table {} does not exist", message.table),
+            )));
         };
         let additional = &message.additional;
         let format = additional
@@ -90,12 +103,17 @@ fn target(state: &State, source: &SourceRow) -> Result<Result<(TableId, Target),
         let mapping = match (&additional.ingestion_mapping, &additional.ingestion_mapping_reference) {
             (Some(json), _) => match IngestionMapping::parse(format.mapping_kind(), json) {
                 Ok(mapping) => Some(mapping),
-                Err(error) => return Ok(Err(Outcome::permanent("BadRequest_InvalidMapping", error.to_string()))),
+                Err(error) => {
+                    return Ok(Err(Outcome::permanent("BadRequest_InvalidMapping", error.to_string())));
+                }
             },
             (None, Some(name)) => match catalog.find_mapping(&table, format.mapping_kind(), name.as_str())? {
                 Some(mapping) => Some(mapping),
                 None => {
-                    return Ok(Err(Outcome::permanent("BadRequest_MappingReferenceWasNotFound", format!("mapping {name} does not exist"))));
+                    return Ok(Err(Outcome::permanent(
+                        "BadRequest_MappingReferenceWasNotFound",
+                        format!("mapping {name} does not exist"),
+                    )));
                 }
             },
             (None, None) => None,
@@ -111,7 +129,11 @@ fn target(state: &State, source: &SourceRow) -> Result<Result<(TableId, Target),
     })
 }
 
-async fn load(state: &Arc<State>, committer: &Arc<dyn TableCommit>, batch: SealedBatch) -> Result<(), ServiceError> {
+async fn load(
+    state: &Arc<State>,
+    committer: &Arc<dyn TableCommit>,
+    batch: SealedBatch,
+) -> Result<(), ServiceError> {
     let begun = std::time::Instant::now();
     let mut outcomes: Vec<(usize, Outcome)> = Vec::new();
     let mut loaded: Vec<(usize, DecodeReport)> = Vec::new();
@@ -142,9 +164,9 @@ async fn load(state: &Arc<State>, committer: &Arc<dyn TableCommit>, batch: Seale
         }
     }
     // A transient failure is tried again with the whole batch, until the attempts end.
-    let transient = outcomes.iter().any(|(_, outcome)| {
-        matches!(outcome, Outcome::Failed { status: FailureStatus::Transient, .. })
-    });
+    let transient = outcomes
+        .iter()
+        .any(|(_, outcome)| matches!(outcome, Outcome::Failed { status: FailureStatus::Transient, .. }));
     if transient && batch.attempts < MAX_ATTEMPTS {
         let seconds = 1i64 << batch.attempts.min(8);
         let until = DateTime::now().ticks() + seconds * 10_000_000;
@@ -175,11 +197,16 @@ async fn load(state: &Arc<State>, committer: &Arc<dyn TableCommit>, batch: Seale
             .map(|(file, original_size)| NewExtent {
                 file,
                 original_size,
-                created: additional.creation_time.as_deref().and_then(DateTime::parse).map(|at| at.to_string()),
+                created: additional
+                    .creation_time
+                    .as_deref()
+                    .and_then(DateTime::parse)
+                    .map(|at| at.to_string()),
                 tags: additional.tags.clone(),
             })
             .collect();
-        let unless_tagged = additional.ingest_if_not_exists.iter().map(|value| format!("ingest-by:{value}")).collect();
+        let unless_tagged =
+            additional.ingest_if_not_exists.iter().map(|value| format!("ingest-by:{value}")).collect();
         let rows = store.transact(|transaction| {
             let outcome = match table {
                 Some(table) => committer.commit(transaction, &Commit { table, extents, unless_tagged })?,
@@ -197,12 +224,13 @@ async fn load(state: &Arc<State>, committer: &Arc<dyn TableCommit>, batch: Seale
                         });
                         Outcome::Succeeded { rows: report.rows, dropped }
                     }
-                    CommitOutcome::Tagged(tag) => {
-                        Outcome::Skipped { reason: format!("the table has an extent tagged {tag} (ingestIfNotExists)") }
-                    }
-                    CommitOutcome::TableGone => {
-                        Outcome::permanent("BadRequest_TableNotExist", format!("table {} was dropped", source.message.table))
-                    }
+                    CommitOutcome::Tagged(tag) => Outcome::Skipped {
+                        reason: format!("the table has an extent tagged {tag} (ingestIfNotExists)"),
+                    },
+                    CommitOutcome::TableGone => Outcome::permanent(
+                        "BadRequest_TableNotExist",
+                        format!("table {} was dropped", source.message.table),
+                    ),
                 };
                 reports::record(transaction, source.id, &source.message, &operation, &recorded)?;
             }

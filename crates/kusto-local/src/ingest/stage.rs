@@ -29,7 +29,9 @@ impl Target {
     pub(crate) fn validation(message: &IngestionMessage) -> Validation {
         let Some(json) = &message.additional.validation_policy else { return Validation::Fail };
         let policy: serde_json::Value = serde_json::from_str(json).unwrap_or_default();
-        let member = |names: [&str; 3]| names.iter().find_map(|name| policy.get(name)).and_then(serde_json::Value::as_i64);
+        let member = |names: [&str; 3]| {
+            names.iter().find_map(|name| policy.get(name)).and_then(serde_json::Value::as_i64)
+        };
         match (
             member(["ValidationOptions", "validationOptions", "validation_options"]),
             member(["ValidationImplications", "validationImplications", "validation_implications"]),
@@ -57,12 +59,22 @@ impl Stage {
     }
 
     fn writer(&self, schema: &TableSchema) -> Result<ExtentWriter, EngineError> {
-        ExtentWriter::create(&self.root, &self.folder, uuid::Uuid::new_v4().to_string(), Arc::new(arrow_schema(schema)))
+        ExtentWriter::create(
+            &self.root,
+            &self.folder,
+            uuid::Uuid::new_v4().to_string(),
+            Arc::new(arrow_schema(schema)),
+        )
     }
 
     /// Decodes one source. An error of the data is an outcome; only a fault of the
     /// service is an error.
-    pub(crate) fn add(&mut self, input: Input, target: &Target, location: &str) -> Result<Result<DecodeReport, Outcome>, ServiceError> {
+    pub(crate) fn add(
+        &mut self,
+        input: Input,
+        target: &Target,
+        location: &str,
+    ) -> Result<Result<DecodeReport, Outcome>, ServiceError> {
         let request = DecodeRequest {
             format: target.format,
             schema: &target.schema,
@@ -99,7 +111,8 @@ impl Stage {
                     details = format!("{details}: {next}");
                     cause = next.source();
                 }
-                let status = if error.is_permanent() { FailureStatus::Permanent } else { FailureStatus::Transient };
+                let status =
+                    if error.is_permanent() { FailureStatus::Permanent } else { FailureStatus::Transient };
                 return Ok(Err(Outcome::Failed { code: error.code().to_owned(), status, details }));
             }
         };
@@ -138,11 +151,16 @@ pub(crate) async fn add_file(
     tokio::task::spawn_blocking(move || {
         let mut stage = stage;
         let file = std::fs::File::open(&fetched.path).map_err(ServiceError::file(&fetched.path))?;
-        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| stage.add(Input::File(file), &target, &location)));
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            stage.add(Input::File(file), &target, &location)
+        }));
         match outcome {
             Ok(outcome) => outcome.map(|outcome| (stage, outcome)),
             Err(_) => {
-                let outcome = Outcome::permanent("BadRequest_InvalidBlob", format!("the source makes the {} decoder fail", target.format));
+                let outcome = Outcome::permanent(
+                    "BadRequest_InvalidBlob",
+                    format!("the source makes the {} decoder fail", target.format),
+                );
                 Ok((stage, Err(outcome)))
             }
         }

@@ -31,7 +31,9 @@ impl WorkSource for EmbeddedQueues {
         for queue in QUEUES {
             let left = count - deliveries.len() as u32;
             let messages = queues::peek(transaction, queue, left)?;
-            deliveries.extend(messages.into_iter().map(|message| Delivery { text: message.text, receipt: message.row }));
+            deliveries.extend(
+                messages.into_iter().map(|message| Delivery { text: message.text, receipt: message.row }),
+            );
         }
         Ok(deliveries)
     }

@@ -36,7 +36,8 @@ impl BatchKey {
     /// Database and table of the key.
     pub(crate) fn target(&self) -> (String, String) {
         let parts: Vec<serde_json::Value> = serde_json::from_str(&self.0).unwrap_or_default();
-        let text = |index: usize| parts.get(index).and_then(|part| part.as_str()).unwrap_or_default().to_owned();
+        let text =
+            |index: usize| parts.get(index).and_then(|part| part.as_str()).unwrap_or_default().to_owned();
         (text(0), text(1))
     }
 }
@@ -65,7 +66,10 @@ fn dedup(message: &IngestionMessage) -> String {
 }
 
 /// Records a source; `None` when the same one was recorded before.
-pub(crate) fn add_source(connection: &Connection, message: &IngestionMessage) -> rusqlite::Result<Option<i64>> {
+pub(crate) fn add_source(
+    connection: &Connection,
+    message: &IngestionMessage,
+) -> rusqlite::Result<Option<i64>> {
     let made = connection
         .prepare_cached(
             "INSERT OR IGNORE INTO sources (source_id, dedup, database, table_name, path, message, state, received)
@@ -84,7 +88,12 @@ pub(crate) fn add_source(connection: &Connection, message: &IngestionMessage) ->
 }
 
 /// Carries out what the batcher decided for a source.
-pub(crate) fn apply(connection: &Connection, key: &BatchKey, source: Option<(i64, ByteSize)>, actions: &[Action<i64>]) -> rusqlite::Result<()> {
+pub(crate) fn apply(
+    connection: &Connection,
+    key: &BatchKey,
+    source: Option<(i64, ByteSize)>,
+    actions: &[Action<i64>],
+) -> rusqlite::Result<()> {
     let (database, table) = key.target();
     for action in actions {
         match action {
@@ -96,7 +105,10 @@ pub(crate) fn apply(connection: &Connection, key: &BatchKey, source: Option<(i64
             }
             Action::Assign(batch) => {
                 if let Some((source, size)) = source {
-                    connection.execute("UPDATE sources SET batch = ?2, state = 'Batched' WHERE id = ?1", params![source, batch])?;
+                    connection.execute(
+                        "UPDATE sources SET batch = ?2, state = 'Batched' WHERE id = ?1",
+                        params![source, batch],
+                    )?;
                     connection.execute(
                         "UPDATE batches SET items = items + 1, bytes = bytes + ?2 WHERE id = ?1",
                         params![batch, size.0 as i64],
@@ -116,14 +128,16 @@ pub(crate) fn apply(connection: &Connection, key: &BatchKey, source: Option<(i64
 
 /// An id that no batch has.
 pub(crate) fn next_batch_id(connection: &Connection) -> rusqlite::Result<i64> {
-    let last: Option<i64> =
-        connection.query_row("SELECT seq FROM sqlite_sequence WHERE name = 'batches'", [], |row| row.get(0)).optional()?;
+    let last: Option<i64> = connection
+        .query_row("SELECT seq FROM sqlite_sequence WHERE name = 'batches'", [], |row| row.get(0))
+        .optional()?;
     Ok(last.unwrap_or(0) + 1)
 }
 
 /// The batches that were open when the service stopped.
 pub(crate) fn open_batches(connection: &Connection) -> rusqlite::Result<Vec<(BatchKey, OpenBatch<i64>)>> {
-    let mut statement = connection.prepare("SELECT id, batch_key, opened, items, bytes FROM batches WHERE state = 'Open'")?;
+    let mut statement =
+        connection.prepare("SELECT id, batch_key, opened, items, bytes FROM batches WHERE state = 'Open'")?;
     let rows = statement.query_map([], |row| {
         let opened = DateTime::from_ticks(row.get(2)?).unwrap_or_else(DateTime::now);
         let raw_size = ByteSize(row.get::<_, i64>(4)?.unsigned_abs());
@@ -145,8 +159,9 @@ pub(crate) fn begin_load(connection: &Connection) -> Result<Option<SealedBatch>,
         .optional()?;
     let Some((id, attempts, operation_id)) = found else { return Ok(None) };
     connection.execute("UPDATE batches SET attempts = attempts + 1 WHERE id = ?1", [id])?;
-    let mut statement =
-        connection.prepare_cached("SELECT id, message, received FROM sources WHERE batch = ?1 AND finished IS NULL ORDER BY id")?;
+    let mut statement = connection.prepare_cached(
+        "SELECT id, message, received FROM sources WHERE batch = ?1 AND finished IS NULL ORDER BY id",
+    )?;
     let rows = statement
         .query_map([id], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get::<_, i64>(2)?)))?
         .collect::<Result<Vec<_>, _>>()?;

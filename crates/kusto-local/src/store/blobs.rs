@@ -41,7 +41,13 @@ pub(crate) fn find(connection: &Connection, container: &str, name: &str) -> rusq
 }
 
 /// Makes files a blob, in place of an earlier one.
-pub(crate) fn commit(connection: &Connection, container: &str, name: &str, files: &[String], size: u64) -> rusqlite::Result<Blob> {
+pub(crate) fn commit(
+    connection: &Connection,
+    container: &str,
+    name: &str,
+    files: &[String],
+    size: u64,
+) -> rusqlite::Result<Blob> {
     let blob = Blob { size, etag: new_etag(), modified: DateTime::now().ticks(), files: files.to_vec() };
     connection.execute(
         "INSERT OR REPLACE INTO blobs (container, name, size, etag, modified, files) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
@@ -51,7 +57,14 @@ pub(crate) fn commit(connection: &Connection, container: &str, name: &str, files
 }
 
 /// Notes an uncommitted block.
-pub(crate) fn stage_block(connection: &Connection, container: &str, name: &str, block: &str, file: &str, size: u64) -> rusqlite::Result<()> {
+pub(crate) fn stage_block(
+    connection: &Connection,
+    container: &str,
+    name: &str,
+    block: &str,
+    file: &str,
+    size: u64,
+) -> rusqlite::Result<()> {
     connection.execute(
         "INSERT OR REPLACE INTO blocks (container, name, block, file, size, staged) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         params![container, name, block, file, size as i64, DateTime::now().ticks()],
@@ -60,11 +73,18 @@ pub(crate) fn stage_block(connection: &Connection, container: &str, name: &str, 
 }
 
 /// Commits blocks in this order; `None` when one of them was never staged.
-pub(crate) fn commit_blocks(connection: &Connection, container: &str, name: &str, blocks: &[String]) -> rusqlite::Result<Option<Blob>> {
+pub(crate) fn commit_blocks(
+    connection: &Connection,
+    container: &str,
+    name: &str,
+    blocks: &[String],
+) -> rusqlite::Result<Option<Blob>> {
     let (mut files, mut size) = (Vec::with_capacity(blocks.len()), 0u64);
     for block in blocks {
         let found: Option<(String, i64)> = connection
-            .prepare_cached("SELECT file, size FROM blocks WHERE container = ?1 AND name = ?2 AND block = ?3")?
+            .prepare_cached(
+                "SELECT file, size FROM blocks WHERE container = ?1 AND name = ?2 AND block = ?3",
+            )?
             .query_row(params![container, name, block], |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()?;
         let Some((file, bytes)) = found else { return Ok(None) };
@@ -77,13 +97,16 @@ pub(crate) fn commit_blocks(connection: &Connection, container: &str, name: &str
 
 /// Forgets a blob; its files fall to the janitor. Whether there was one.
 pub(crate) fn delete(connection: &Connection, container: &str, name: &str) -> rusqlite::Result<bool> {
-    Ok(connection.execute("DELETE FROM blobs WHERE container = ?1 AND name = ?2", params![container, name])? > 0)
+    Ok(connection
+        .execute("DELETE FROM blobs WHERE container = ?1 AND name = ?2", params![container, name])?
+        > 0)
 }
 
 /// Every file that a blob or block refers to.
 pub(crate) fn referenced(connection: &Connection) -> rusqlite::Result<std::collections::HashSet<String>> {
     let mut files = std::collections::HashSet::new();
-    let mut statement = connection.prepare_cached("SELECT files FROM blobs UNION ALL SELECT json_array(file) FROM blocks")?;
+    let mut statement =
+        connection.prepare_cached("SELECT files FROM blobs UNION ALL SELECT json_array(file) FROM blocks")?;
     for list in statement.query_map([], |row| row.get::<_, String>(0))? {
         files.extend(serde_json::from_str::<Vec<String>>(&list?).unwrap_or_default());
     }

@@ -39,7 +39,12 @@ fn ticks(duration: Duration) -> i64 {
 }
 
 /// Puts a message.
-pub(crate) fn put(connection: &Connection, queue: &str, text: &str, hidden: Duration) -> rusqlite::Result<StoredMessage> {
+pub(crate) fn put(
+    connection: &Connection,
+    queue: &str,
+    text: &str,
+    hidden: Duration,
+) -> rusqlite::Result<StoredMessage> {
     let now = DateTime::now().ticks();
     let stored = StoredMessage {
         row: 0,
@@ -96,15 +101,27 @@ pub(crate) enum ByReceipt {
 }
 
 /// Deletes a message by id and receipt.
-pub(crate) fn delete(connection: &Connection, queue: &str, id: &str, receipt: &str) -> rusqlite::Result<ByReceipt> {
+pub(crate) fn delete(
+    connection: &Connection,
+    queue: &str,
+    id: &str,
+    receipt: &str,
+) -> rusqlite::Result<ByReceipt> {
     let found: Option<String> = connection
-        .query_row("SELECT receipt FROM queue_messages WHERE queue = ?1 AND message_id = ?2", params![queue, id], |row| row.get(0))
+        .query_row(
+            "SELECT receipt FROM queue_messages WHERE queue = ?1 AND message_id = ?2",
+            params![queue, id],
+            |row| row.get(0),
+        )
         .optional()?;
     match found {
         None => Ok(ByReceipt::NotFound),
         Some(current) if current != receipt => Ok(ByReceipt::WrongReceipt),
         Some(_) => {
-            connection.execute("DELETE FROM queue_messages WHERE queue = ?1 AND message_id = ?2", params![queue, id])?;
+            connection.execute(
+                "DELETE FROM queue_messages WHERE queue = ?1 AND message_id = ?2",
+                params![queue, id],
+            )?;
             Ok(ByReceipt::Done)
         }
     }

@@ -4,7 +4,8 @@
 use super::{entities, queues};
 use kusto_types::DateTime;
 use kusto_wire::{
-    FailureMessage, FailureStatus, IngestionMessage, IngestionStatus, ReportLevel, ReportMethod, StatusRow, SuccessMessage,
+    FailureMessage, FailureStatus, IngestionMessage, IngestionStatus, ReportLevel, ReportMethod, StatusRow,
+    SuccessMessage,
 };
 use rusqlite::{Connection, params};
 use serde::{Deserialize, Serialize};
@@ -48,7 +49,9 @@ pub(crate) fn record(
     let (state, rows, code, details) = match outcome {
         Outcome::Succeeded { rows, dropped } => (IngestionStatus::Succeeded, *rows, None, dropped.clone()),
         Outcome::Skipped { reason } => (IngestionStatus::Skipped, 0, None, Some(reason.clone())),
-        Outcome::Failed { code, details, .. } => (IngestionStatus::Failed, 0, Some(code.clone()), Some(details.clone())),
+        Outcome::Failed { code, details, .. } => {
+            (IngestionStatus::Failed, 0, Some(code.clone()), Some(details.clone()))
+        }
     };
     connection.execute(
         "UPDATE sources SET state = ?2, finished = ?3, rows = ?4, code = ?5, details = ?6 WHERE id = ?1",
@@ -66,7 +69,12 @@ pub(crate) fn record(
     let to_table = matches!(message.report_method, ReportMethod::Table | ReportMethod::QueueAndTable);
     let to_queue = matches!(message.report_method, ReportMethod::Queue | ReportMethod::QueueAndTable);
     if let Some(pointer) = message.status_in_table.as_ref().filter(|_| to_table) {
-        let mut row = StatusRow::pending(message.id, &message.blob.without_secrets(), message.database.as_str(), message.table.as_str());
+        let mut row = StatusRow::pending(
+            message.id,
+            &message.blob.without_secrets(),
+            message.database.as_str(),
+            message.table.as_str(),
+        );
         row.partition_key = pointer.partition_key.clone();
         row.row_key = pointer.row_key.clone();
         row.status = state;
@@ -176,7 +184,9 @@ fn push(connection: &Connection, report: &Report) -> rusqlite::Result<()> {
 /// report is lost or doubled. How many there were.
 pub(crate) fn drain(connection: &Connection) -> rusqlite::Result<usize> {
     let mut statement = connection.prepare_cached("SELECT id, payload FROM outbox ORDER BY id LIMIT 500")?;
-    let lines = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<Vec<(i64, String)>, _>>()?;
+    let lines = statement
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<Result<Vec<(i64, String)>, _>>()?;
     for (id, payload) in &lines {
         match serde_json::from_str(payload) {
             Ok(Report::Entity { partition, row, properties }) => {
