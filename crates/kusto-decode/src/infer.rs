@@ -183,9 +183,9 @@ fn infer_delimited(input: Input, format: DataFormat) -> Result<Inferred, InferEr
         if columns.len() < ends.len() {
             columns.resize(ends.len(), Candidates::NEW);
         }
-        for index in 0..ends.len() {
+        for (index, column) in columns.iter_mut().enumerate().take(ends.len()) {
             if let Some(text) = field(bytes, ends, index) {
-                columns[index].add(&text);
+                column.add(&text);
                 if first.get(index).is_some_and(|header| *header == text) {
                     values_like_header.insert(index);
                 }

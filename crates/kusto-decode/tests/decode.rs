@@ -1,4 +1,5 @@
 //! Sources of every format, good and bad: the rows that come out, or the fault.
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 use arrow_array::{Array, RecordBatch};
 use arrow_cast::display::{ArrayFormatter, FormatOptions};

@@ -1,4 +1,5 @@
 //! Queries over a small table: text cases of `query => rows`.
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 use arrow_array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray};
 use kusto_engine::*;

@@ -1,4 +1,5 @@
 //! Queries and commands as users write them: what they become, and what the errors say.
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 use kusto_kql::plan::{PlanSource, Step};
 use kusto_kql::*;

@@ -99,7 +99,7 @@ impl fmt::Display for Timespan {
         }
         let seconds = ticks % day / second;
         write!(f, "{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)?;
-        if ticks % second != 0 { write!(f, ".{:07}", ticks % second) } else { Ok(()) }
+        if !ticks.is_multiple_of(second) { write!(f, ".{:07}", ticks % second) } else { Ok(()) }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Every request that the official clients sent in the golden samples is read, and
 //! what is read means what was sent.
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 use kusto_wire::{IngestionMessage, Request};
 use serde_json::Value;

@@ -38,16 +38,14 @@ fn real(function: Function, a: f64, b: f64) -> f64 {
 
 fn decimal(function: Function, a: &str, b: &str) -> Option<String> {
     let (a, b) = (BigDecimal::from_str(a).ok()?, BigDecimal::from_str(b).ok()?);
-    let is_zero = b == BigDecimal::from(0);
+    let is_zero = b == 0;
     let value = match function {
         Function::Add => a + b,
         Function::Subtract => a - b,
         Function::Multiply => a * b,
         Function::Divide if !is_zero => a / b,
         Function::Modulo if !is_zero => a % b,
-        Function::Bin if b > BigDecimal::from(0) => {
-            (&a / &b).with_scale_round(0, bigdecimal::RoundingMode::Floor) * b
-        }
+        Function::Bin if b > 0 => (&a / &b).with_scale_round(0, bigdecimal::RoundingMode::Floor) * b,
         _ => return None,
     };
     canonical_decimal(&value.with_prec(34).to_plain_string())

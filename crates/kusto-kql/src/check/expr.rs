@@ -249,7 +249,7 @@ impl Checker<'_> {
 
     fn case(&self, at: usize, arguments: Vec<Typed>) -> Result<Typed, KqlError> {
         let last = arguments.len() - 1;
-        let is_condition = |index: usize| index % 2 == 0 && index != last;
+        let is_condition = |index: usize| index.is_multiple_of(2) && index != last;
         let results =
             arguments.iter().enumerate().filter(|(index, _)| !is_condition(*index)).map(|(_, value)| value);
         let column_type = self.widest(at, results)?;

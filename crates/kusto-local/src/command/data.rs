@@ -86,7 +86,10 @@ pub(super) fn ingest_inline(
     let format = properties.format.unwrap_or(DataFormat::Csv);
     let mapping = match (&properties.ingestion_mapping, &properties.ingestion_mapping_reference) {
         (Some(_), Some(_)) => {
-            return Err(data_fault("BadRequest_DuplicateMapping", "both a mapping and a reference are given"));
+            return Err(data_fault(
+                "BadRequest_DuplicateMapping",
+                "both a mapping and a reference are given",
+            ));
         }
         (Some(json), None) => Some(
             IngestionMapping::parse(format.mapping_kind(), json)
