@@ -116,6 +116,10 @@ pub(crate) struct Serve {
     /// after one second.
     #[arg(long, env = "KIN_EXACT")]
     pub(crate) exact: bool,
+    /// Connection string of a storage account (or Azurite) that containers, queues and
+    /// the status table live on, instead of the service's own.
+    #[arg(long, env = "KIN_STORAGE", hide_env_values = true, value_name = "CONNECTION")]
+    pub(crate) storage: Option<String>,
     /// Abort the process at this step; for crash tests.
     #[arg(long, env = "KIN_CRASH_AT", hide = true)]
     pub(crate) crash_at: Option<String>,

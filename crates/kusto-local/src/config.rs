@@ -12,6 +12,9 @@ pub struct ServiceConfig {
     /// The batching policy of tables and databases that have none. [`BatchingPolicy::LAPTOP`]
     /// seals after a second, [`BatchingPolicy::KUSTO`] behaves as a cluster does.
     pub default_batching: BatchingPolicy,
+    /// A storage account that containers, queues and the status table live on, instead
+    /// of the service's own.
+    pub storage: Option<crate::StorageAccount>,
     /// Where to crash on purpose: the name of a step in `ingest/failpoint.rs`. For the
     /// crash tests; `None` in every other use.
     pub crash_at: Option<String>,
@@ -20,7 +23,12 @@ pub struct ServiceConfig {
 impl ServiceConfig {
     /// A service on a folder, with defaults fit for one machine.
     pub fn new(data_dir: impl Into<PathBuf>) -> Self {
-        Self { data_dir: data_dir.into(), default_batching: BatchingPolicy::LAPTOP, crash_at: None }
+        Self {
+            data_dir: data_dir.into(),
+            default_batching: BatchingPolicy::LAPTOP,
+            storage: None,
+            crash_at: None,
+        }
     }
 
     /// The same with a cluster's batching default (5 minutes, 500 sources, 1 GiB).

@@ -28,6 +28,14 @@ pub enum ServiceError {
     /// The request is malformed.
     #[error("{0}")]
     BadRequest(String),
+    /// The storage account of external-storage mode failed.
+    #[error("the storage account failed at {place}: {problem}")]
+    Storage {
+        /// The URL without its signature.
+        place: String,
+        /// What it said.
+        problem: String,
+    },
     /// Data of an ingestion command is wrong.
     #[error("{message}")]
     BadData {
@@ -123,6 +131,7 @@ impl ServiceError {
             | Self::Database(_)
             | Self::File { .. }
             | Self::InUse(_)
+            | Self::Storage { .. }
             | Self::Task(_) => build(
                 500,
                 "General_InternalServerError",

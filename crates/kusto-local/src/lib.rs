@@ -6,6 +6,7 @@
 mod command;
 mod config;
 mod error;
+mod external;
 mod http;
 mod ingest;
 mod query;
@@ -17,4 +18,5 @@ mod token;
 
 pub use config::ServiceConfig;
 pub use error::ServiceError;
+pub use external::StorageAccount;
 pub use run::{RunningService, start};

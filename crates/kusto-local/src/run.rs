@@ -1,7 +1,11 @@
 //! Starts a service and stops it in order: no new requests, loads finished, reports
 //! delivered.
 
-use crate::ingest::{accept, janitor, load, work::EmbeddedQueues};
+use crate::external::Account;
+use crate::ingest::{
+    accept, janitor, load,
+    work::{AccountQueues, EmbeddedQueues, WorkSource},
+};
 use crate::sas::Signer;
 use crate::state::State;
 use crate::store::Store;
@@ -69,7 +73,16 @@ pub async fn start(config: ServiceConfig, listener: TcpListener) -> Result<Runni
         .read_timeout(std::time::Duration::from_secs(60))
         .build()
         .map_err(|error| ServiceError::BadRequest(format!("the HTTP client cannot be made: {error}")))?;
+    let account = match config.storage.clone() {
+        Some(account) => Some(Arc::new(Account::open(account, http.clone()).await?)),
+        None => None,
+    };
+    let work: Box<dyn WorkSource> = match &account {
+        Some(account) => Box::new(AccountQueues(account.clone())),
+        None => Box::new(EmbeddedQueues),
+    };
     let state = Arc::new(State {
+        account,
         store: Arc::new(store),
         config,
         signer,
@@ -82,7 +95,7 @@ pub async fn start(config: ServiceConfig, listener: TcpListener) -> Result<Runni
     let address = listener.local_addr().map_err(ServiceError::file(std::path::Path::new("listener")))?;
     let stop = CancellationToken::new();
     let tasks = TaskTracker::new();
-    tasks.spawn(accept::run(state.clone(), Box::new(EmbeddedQueues), stop.clone()));
+    tasks.spawn(accept::run(state.clone(), work, stop.clone()));
     tasks.spawn(load::run(state.clone(), stop.clone()));
     tasks.spawn(janitor::report(state.clone(), stop.clone()));
     tasks.spawn(janitor::clean(state.clone(), stop.clone()));

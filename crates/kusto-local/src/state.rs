@@ -23,6 +23,8 @@ pub(crate) struct State {
     pub(crate) store: Arc<Store>,
     pub(crate) config: ServiceConfig,
     pub(crate) signer: Signer,
+    /// The storage account of external-storage mode.
+    pub(crate) account: Option<Arc<crate::external::Account>>,
     /// Rung when a message was put or a flush was asked for.
     pub(crate) arrivals: Notify,
     /// Rung when a batch was sealed.

@@ -13,6 +13,11 @@ pub(crate) async fn run(arguments: Serve) -> Result<(), Failure> {
     if arguments.exact {
         config = config.with_exact_batching();
     }
+    if let Some(text) = &arguments.storage {
+        config.storage = Some(
+            kusto_local::StorageAccount::parse(text).map_err(|error| Failure::usage(error.to_string()))?,
+        );
+    }
     config.crash_at = arguments.crash_at;
     let service = kusto_local::start(config, listener).await?;
     printer::line(&format!("cluster    {}", service.url()));

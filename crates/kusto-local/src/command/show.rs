@@ -106,7 +106,10 @@ pub(super) fn show(
     let catalog = Catalog(connection);
     let database = || crate::query::database_of(connection, context.database);
     Ok(match command {
-        Command::IngestionResources => resources(state, context.base_url).encode(),
+        Command::IngestionResources => match &state.account {
+            Some(account) => account.resources()?.encode(),
+            None => resources(state, context.base_url).encode(),
+        },
         Command::IdentityToken => table([("AuthorizationContext", T::String)])
             .with_row(vec![crate::token::issue(&state.signer).into()]),
         Command::ShowVersion => table([

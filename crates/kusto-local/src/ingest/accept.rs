@@ -2,7 +2,7 @@
 //! transaction, so that a crash leaves a message either queued or in a batch.
 
 use super::failpoint::reach;
-use super::work::WorkSource;
+use super::work::{Delivery, WorkSource};
 use crate::ServiceError;
 use crate::state::State;
 use crate::store::batches::{self, BatchKey};
@@ -25,15 +25,27 @@ pub(crate) async fn run(state: Arc<State>, source: Box<dyn WorkSource>, stop: Ca
     let source: Arc<dyn WorkSource> = Arc::from(source);
     let mut batcher: Option<Batcher<BatchKey, i64>> = None;
     loop {
+        let received = match source.receive(MESSAGES).await {
+            Ok(received) => received,
+            Err(error) => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "the queues cannot be read; trying again"
+                );
+                Vec::new()
+            }
+        };
         let current = batcher.take();
         let (worker, work_source) = (state.clone(), source.clone());
-        let turn = tokio::task::spawn_blocking(move || turn(&worker, work_source.as_ref(), current)).await;
+        let turn =
+            tokio::task::spawn_blocking(move || turn(&worker, work_source.as_ref(), received, current)).await;
         let pause = match turn {
             Ok(Ok(done)) => {
+                source.settled(done.taken).await;
                 let pause = if done.more {
                     Duration::ZERO
                 } else {
-                    done.until_next.unwrap_or(Duration::from_secs(3600))
+                    done.until_next.unwrap_or(source.poll_every()).min(source.poll_every())
                 };
                 batcher = Some(done.batcher);
                 pause
@@ -62,6 +74,7 @@ pub(crate) async fn run(state: Arc<State>, source: Box<dyn WorkSource>, stop: Ca
 
 struct Turn {
     batcher: Batcher<BatchKey, i64>,
+    taken: Vec<Delivery>,
     more: bool,
     until_next: Option<Duration>,
 }
@@ -69,6 +82,7 @@ struct Turn {
 fn turn(
     state: &State,
     source: &dyn WorkSource,
+    received: Vec<Delivery>,
     batcher: Option<Batcher<BatchKey, i64>>,
 ) -> Result<Turn, ServiceError> {
     let flushes =
@@ -85,7 +99,7 @@ fn turn(
             }
         };
         let mut sealed = false;
-        let deliveries = source.ready(transaction, MESSAGES)?;
+        let deliveries = source.ready(transaction, received, MESSAGES)?;
         for delivery in &deliveries {
             sealed |= accept(state, transaction, &mut batcher, &delivery.text)?;
             source.settle(transaction, delivery)?;
@@ -100,7 +114,8 @@ fn turn(
         sealed |= !due.is_empty();
         let until_next = batcher.until_next(DateTime::now(), policy);
         let more = deliveries.len() as u32 >= MESSAGES;
-        Ok::<_, ServiceError>((Turn { batcher, more, until_next }, sealed, !deliveries.is_empty()))
+        let accepted = !deliveries.is_empty();
+        Ok::<_, ServiceError>((Turn { batcher, taken: deliveries, more, until_next }, sealed, accepted))
     })?;
     if accepted {
         reach(state.config.crash_at.as_deref(), "source-accepted");

@@ -15,8 +15,7 @@ use tokio_util::sync::CancellationToken;
 /// Drains the outbox whenever an outcome was recorded.
 pub(crate) async fn report(state: Arc<State>, stop: CancellationToken) {
     loop {
-        let drained =
-            crate::store::blocking(&state.store, |store| Ok(store.transact(|t| reports::drain(t))?)).await;
+        let drained = drain(&state).await;
         match drained {
             Ok(0) => {}
             Ok(_) => {
@@ -33,6 +32,22 @@ pub(crate) async fn report(state: Arc<State>, stop: CancellationToken) {
             () = tokio::time::sleep(Duration::from_secs(5)) => {}
         }
     }
+}
+
+/// Delivers what waits; how many reports that were.
+async fn drain(state: &Arc<State>) -> Result<usize, ServiceError> {
+    let Some(account) = &state.account else {
+        return crate::store::blocking(&state.store, |store| Ok(store.transact(|t| reports::drain(t))?))
+            .await;
+    };
+    let lines = crate::store::blocking(&state.store, |store| Ok(store.read(reports::waiting)?)).await?;
+    for (id, payload) in &lines {
+        reports::deliver(account, payload).await?;
+        let id = *id;
+        crate::store::blocking(&state.store, move |store| Ok(store.transact(|t| reports::delivered(t, id))?))
+            .await?;
+    }
+    Ok(lines.len())
 }
 
 /// Cleans up at the start and then every ten minutes.

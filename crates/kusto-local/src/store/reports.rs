@@ -87,11 +87,7 @@ pub(crate) fn record(
             row.error_code = Some(code.clone());
             row.failure_status = Some(*status);
         }
-        let mut properties = row.to_entity();
-        // Some clients key their next poll on the source id that they wrote themselves.
-        if entities::find(connection, STATUS_TABLE, &row.partition_key, &row.row_key)?.is_some() {
-            properties.remove("IngestionSourceId");
-        }
+        let properties = row.to_entity();
         push(connection, &Report::Entity { partition: row.partition_key, row: row.row_key, properties })?;
     }
     if wanted && to_queue {
@@ -180,16 +176,29 @@ fn push(connection: &Connection, report: &Report) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Delivers the outbox. Delivery and removal are one transaction, so that here no
-/// report is lost or doubled. How many there were.
-pub(crate) fn drain(connection: &Connection) -> rusqlite::Result<usize> {
+/// The oldest lines of the outbox.
+pub(crate) fn waiting(connection: &Connection) -> rusqlite::Result<Vec<(i64, String)>> {
     let mut statement = connection.prepare_cached("SELECT id, payload FROM outbox ORDER BY id LIMIT 500")?;
-    let lines = statement
-        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
-        .collect::<Result<Vec<(i64, String)>, _>>()?;
+    let lines = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    lines.collect()
+}
+
+/// Takes a delivered line off.
+pub(crate) fn delivered(connection: &Connection, id: i64) -> rusqlite::Result<()> {
+    connection.execute("DELETE FROM outbox WHERE id = ?1", [id]).map(|_| ())
+}
+
+/// Delivers the outbox to the service's own queues and table. Delivery and removal are
+/// one transaction, so that no report is lost or doubled. How many there were.
+pub(crate) fn drain(connection: &Connection) -> rusqlite::Result<usize> {
+    let lines = waiting(connection)?;
     for (id, payload) in &lines {
         match serde_json::from_str(payload) {
-            Ok(Report::Entity { partition, row, properties }) => {
+            Ok(Report::Entity { partition, row, mut properties }) => {
+                // Some clients key their next poll on the source id that they wrote.
+                if entities::find(connection, STATUS_TABLE, &partition, &row)?.is_some() {
+                    properties.remove("IngestionSourceId");
+                }
                 entities::merge(connection, STATUS_TABLE, &partition, &row, &properties)?;
             }
             Ok(Report::Queue { queue, text }) => {
@@ -197,7 +206,26 @@ pub(crate) fn drain(connection: &Connection) -> rusqlite::Result<usize> {
             }
             Err(error) => tracing::error!(%error, "an outbox line cannot be read"),
         }
-        connection.execute("DELETE FROM outbox WHERE id = ?1", [id])?;
+        delivered(connection, *id)?;
     }
     Ok(lines.len())
+}
+
+/// Delivers one line to a storage account. A crash before the line is taken off
+/// delivers it again: on the account reports are at-least-once.
+pub(crate) async fn deliver(
+    account: &crate::external::Account,
+    payload: &str,
+) -> Result<(), crate::ServiceError> {
+    match serde_json::from_str(payload) {
+        Ok(Report::Entity { partition, row, mut properties }) => {
+            properties.remove("IngestionSourceId");
+            account.merge_status(&partition, &row, &properties).await
+        }
+        Ok(Report::Queue { queue, text }) => account.put_message(&queue, &text).await,
+        Err(error) => {
+            tracing::error!(%error, "an outbox line cannot be read");
+            Ok(())
+        }
+    }
 }
