@@ -36,7 +36,7 @@ def external(tmp_path_factory):
     arguments = [argument for service, port in ports.items() for argument in (f"--{service}Port", str(port))]
     azurite = subprocess.Popen(
         [str(Path(os.environ["SDK_WORK"]) / "node_modules/.bin/azurite"), "--inMemoryPersistence", "--skipApiVersionCheck",
-         "--disableTelemetry", "--silent", "--location", str(folder), *arguments], cwd=folder)
+         "--disableTelemetry", "--silent", *arguments], cwd=folder)
     deadline = time.time() + 60
     for port in ports.values():
         while True:

@@ -238,7 +238,20 @@ async fn requests_mean_the_same_as_the_golden_ones() {
 async fn a_dead_container_is_passed_over_and_the_source_is_sent_whole() {
     // The fault of an official client: its retry sends what is left of the stream, an
     // empty blob, and reports success.
-    let fixture = fixture(|path, _| path.contains("/ingest0/") || path.contains("/ingest1/")).await;
+    // The first two containers that are tried are dead.
+    let dead = Arc::new(Mutex::new(Vec::new()));
+    let fixture = fixture(move |path, _| {
+        let Some(container) = path.strip_prefix("/kinstore/ingest").and_then(|rest| rest.split_once('/'))
+        else {
+            return false;
+        };
+        let mut dead = dead.lock().unwrap();
+        if dead.len() < 2 && !dead.contains(&container.0.to_owned()) {
+            dead.push(container.0.to_owned());
+        }
+        dead.contains(&container.0.to_owned())
+    })
+    .await;
     let rows: String = (0..1000).map(|i| format!("{i},n,{i}\n")).collect();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("rows.csv");
