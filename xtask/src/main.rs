@@ -15,7 +15,7 @@ const STEPS: &[Step] = &[
         run(root, "cargo", &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])
     }),
     ("lean", lean),
-    ("rust", |root| run(root, "cargo", &["test", "--workspace", "--locked"])),
+    ("rust", |root| run(root, "cargo", &["test", "--workspace", "--locked", "--no-fail-fast"])),
     ("sdk", sdk),
 ];
 

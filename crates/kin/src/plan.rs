@@ -21,17 +21,29 @@ pub(crate) struct FilePlan {
     pub(crate) fault: Option<String>,
 }
 
+/// What happens to files of a folder whose names tell no data format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AnyName {
+    /// They are ingested, since a format was said.
+    Taken,
+    /// They are left out, and that is said.
+    LeftOut,
+}
+
 /// The files of the given paths, in order; folders give their files, sorted.
-pub(crate) fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
+pub(crate) fn files(paths: &[PathBuf], any_name: AnyName) -> Result<Vec<PathBuf>, Failure> {
     let mut found = Vec::new();
     for path in paths {
         let metadata = std::fs::metadata(path)
             .map_err(|error| Failure::usage(format!("{} cannot be read: {error}", path.display())))?;
         if metadata.is_dir() {
             let before = found.len();
-            walk(path, &mut found)?;
+            walk(path, any_name, &mut found)?;
             if found.len() == before {
-                return Err(Failure::usage(format!("folder {} holds no files", path.display())));
+                return Err(Failure::usage(format!(
+                    "folder {} holds no files whose names tell a data format; --format takes them all",
+                    path.display()
+                )));
             }
         } else {
             found.push(path.clone());
@@ -40,7 +52,7 @@ pub(crate) fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
     Ok(found)
 }
 
-fn walk(folder: &Path, found: &mut Vec<PathBuf>) -> Result<(), Failure> {
+fn walk(folder: &Path, any_name: AnyName, found: &mut Vec<PathBuf>) -> Result<(), Failure> {
     let unreadable = |error: std::io::Error| {
         Failure::usage(format!("folder {} cannot be read: {error}", folder.display()))
     };
@@ -54,7 +66,13 @@ fn walk(folder: &Path, found: &mut Vec<PathBuf>) -> Result<(), Failure> {
         if hidden {
             continue;
         }
-        if path.is_dir() { walk(&path, found)? } else { found.push(path) }
+        if path.is_dir() {
+            walk(&path, any_name, found)?;
+        } else if any_name == AnyName::Taken || DataFormat::from_path(&path.to_string_lossy()).is_some() {
+            found.push(path);
+        } else {
+            eprintln!("left out {}: its name tells no data format; --format takes it", path.display());
+        }
     }
     Ok(())
 }
@@ -139,6 +157,7 @@ fn mapping_of(text: &str) -> Result<Mapping, Failure> {
 pub(crate) async fn plan(
     client: &KustoClient,
     ingest: &Ingest,
+    paths: Vec<PathBuf>,
     embedded: bool,
 ) -> Result<Vec<FilePlan>, Failure> {
     let said = ingest
@@ -152,7 +171,7 @@ pub(crate) async fn plan(
     let creates = embedded || ingest.create_merge;
     let mut plans = Vec::new();
     let mut inferences: Vec<Option<Inferred>> = Vec::new();
-    for path in files(&ingest.paths)? {
+    for path in paths {
         let size = std::fs::metadata(&path).map(|metadata| metadata.len()).unwrap_or(0);
         let format = format_of(&path, said)
             .map_err(|error| Failure::usage(format!("{} cannot be read: {error}", path.display())))?;
@@ -246,8 +265,28 @@ async fn make_table(
     Ok(Some(schema))
 }
 
-/// Whether the first record is a header, and the mapping that its order of columns needs.
+/// Whether the first record is a header, and the mapping that the order or the names of
+/// the columns need.
 fn settle_header(plan: &mut FilePlan, inferred: &Inferred, schema: &TableSchema, ingest: &Ingest) {
+    let renamed = inferred
+        .properties
+        .iter()
+        .zip(inferred.schema.columns())
+        .any(|(property, column)| property != column.name.as_str());
+    if renamed && plan.mapping.is_none() {
+        // Properties whose names no column can have are led into their columns.
+        let elements: Vec<serde_json::Value> = inferred
+            .properties
+            .iter()
+            .zip(inferred.schema.columns())
+            .filter(|(_, column)| schema.position(column.name.as_str()).is_some())
+            .map(|(property, column)| {
+                let path = kusto_types::JsonPath::property(property.as_str()).to_string();
+                serde_json::json!({"column": column.name, "Properties": {"Path": path}})
+            })
+            .collect();
+        plan.mapping = Some(Mapping::Inline(serde_json::Value::Array(elements).to_string()));
+    }
     if plan.format.family() != FormatFamily::Delimited || ingest.no_header {
         plan.header = false;
         return;

@@ -139,6 +139,17 @@ fn folders_headers_and_column_order() {
     std::fs::write(root.join("in/2.csv"), "name,id\nc,3.5\n").unwrap();
     expect(root, 0, &["ingest", "in", "--table", "T"]);
     assert_eq!(query(root, "T | order by id asc | project id, name"), "1.0,a;2.0,b;3.5,c");
+    std::fs::write(root.join("in/notes.md"), "not data").unwrap();
+    let output = kin(root, &["ingest", "in", "--table", "T2"]);
+    assert!(
+        output.status.success() && text(&output.stderr).contains("left out in/notes.md"),
+        "{}",
+        text(&output.stderr)
+    );
+    // A property whose name no column can have still finds its column.
+    std::fs::write(root.join("odd.json"), "{\"it's\":1,\"b\":2}\n").unwrap();
+    expect(root, 0, &["ingest", "odd.json", "--table", "Odd"]);
+    assert_eq!(query(root, "Odd | project it_s, b"), "1,2");
     std::fs::write(root.join("bare.csv"), "1,a\n2,b\n").unwrap();
     expect(root, 0, &["ingest", "bare.csv", "--table", "B"]);
     assert_eq!(query(root, "B | count"), "2");

@@ -12,7 +12,7 @@ impl Endpoint {
     /// Reads a cluster URL: `https://name.region.kusto.windows.net`, `http://localhost:8080`.
     /// A database path behind the host is refused, since it is easily mistaken.
     pub fn parse(text: &str) -> Result<Self, Error> {
-        let text = text.trim().trim_end_matches('/');
+        let text = text.trim();
         let with_scheme = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
         let url = Url::parse(&with_scheme).map_err(|error| {
             Error::new(ErrorKind::Usage, "the cluster URL cannot be read").caused_by(error)

@@ -22,6 +22,9 @@ pub struct Inferred {
     pub header: bool,
     /// The first record of a delimited source, as it stands there.
     pub first_record: Vec<String>,
+    /// The properties of JSON records that the columns were named after, in the order of
+    /// the columns. A column has another name where Kusto cannot take the property's.
+    pub properties: Vec<String>,
     /// The format that the content shows (a `.json` file may be multijson).
     pub format: DataFormat,
     /// Records that were looked at.
@@ -135,6 +138,7 @@ pub fn infer(input: impl Fn() -> std::io::Result<Input>, format: DataFormat) -> 
             schema: TableSchema::of([("Text", ColumnType::String)])?,
             header: false,
             first_record: Vec::new(),
+            properties: Vec::new(),
             format,
             sampled: 0,
             complete: true,
@@ -237,6 +241,7 @@ fn infer_delimited(input: Input, format: DataFormat) -> Result<Inferred, InferEr
         schema: TableSchema::new(schema)?,
         header,
         first_record: first,
+        properties: Vec::new(),
         format,
         sampled: number,
         complete,
@@ -299,24 +304,30 @@ fn infer_json(input: Input, format: DataFormat) -> Result<Inferred, InferError> 
         return Err(DecodeError::NoRecords { first_fault: None }.into());
     }
     let mut schema = Vec::new();
-    for name in &order {
-        let column_type = types.get(name).copied().flatten().unwrap_or(ColumnType::String);
-        // A name that Kusto cannot take is left out rather than renamed: JSON columns
-        // are matched by name, and a renamed one would stay empty.
-        if let Ok(name) = ColumnName::new(name.clone()) {
-            schema.push(Column { name, column_type });
-        }
+    let mut taken: HashSet<String> = HashSet::new();
+    for (index, property) in order.iter().enumerate() {
+        let column_type = types.get(property).copied().flatten().unwrap_or(ColumnType::String);
+        let name = if ColumnName::new(property.as_str()).is_ok() && !taken.contains(property) {
+            property.clone()
+        } else {
+            column_name(property, index, &taken)
+        };
+        taken.insert(name.clone());
+        schema.push(Column {
+            name: ColumnName::new(name).map_err(kusto_types::SchemaError::from)?,
+            column_type,
+        });
     }
     if schema.is_empty() {
-        return Err(DecodeError::NoRecords {
-            first_fault: Some("the records have no usable property".to_owned()),
-        }
-        .into());
+        return Err(
+            DecodeError::NoRecords { first_fault: Some("the records have no property".to_owned()) }.into()
+        );
     }
     Ok(Inferred {
         schema: TableSchema::new(schema)?,
         header: false,
         first_record: Vec::new(),
+        properties: order,
         format,
         sampled,
         complete,
@@ -386,6 +397,7 @@ fn infer_parquet(input: Input) -> Result<Inferred, InferError> {
         schema: TableSchema::new(columns)?,
         header: false,
         first_record: Vec::new(),
+        properties: Vec::new(),
         format: DataFormat::Parquet,
         sampled: 0,
         complete: true,

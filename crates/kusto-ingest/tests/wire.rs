@@ -332,3 +332,26 @@ async fn outcomes_are_told_apart() {
     assert!(!format!("{handle:?} {:?}", fixture.client).contains("sig="));
     fixture.service.stop().await;
 }
+
+#[tokio::test]
+async fn many_ingestions_at_once_ask_for_resources_once() {
+    let fixture = fixture(|_, _| false).await;
+    let target = IngestionProperties::new("db1", "t1").unwrap().with_format(DataFormat::Csv).tracked();
+    let all =
+        (0..16).map(|i| {
+            let (client, target) = (fixture.client.clone(), target.clone());
+            async move {
+                client.ingest_bytes(format!("{i},a,1\n"), &target).await.unwrap().ingested().await.unwrap()
+            }
+        });
+    let outcomes = futures_util::future::join_all(all).await;
+    assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Succeeded), "{outcomes:?}");
+    assert_eq!(fixture.count("db1").await, 16);
+    let asked = fixture
+        .take("POST", "/v1/rest/mgmt")
+        .iter()
+        .filter(|seen| seen.body.windows(4).any(|part| part == b".get"))
+        .count();
+    assert_eq!(asked, 2, "one request for resources and one for the token");
+    fixture.service.stop().await;
+}

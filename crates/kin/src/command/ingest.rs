@@ -13,6 +13,7 @@ use kusto_ingest::{
 use kusto_types::ByteSize;
 use serde_json::{Value, json};
 use std::io::IsTerminal;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// Files on their way at once.
@@ -56,9 +57,10 @@ pub(crate) fn outcome_json(id: &str, outcome: &Outcome) -> Value {
 
 pub(crate) async fn run(arguments: Ingest) -> Result<(), Failure> {
     // A missing file is found before anything is started.
-    plan::files(&arguments.paths)?;
+    let any_name = if arguments.format.is_some() { plan::AnyName::Taken } else { plan::AnyName::LeftOut };
+    let paths = plan::files(&arguments.paths, any_name)?;
     let cluster = Cluster::open(&arguments.target).await?;
-    let done = ingest_all(&cluster, &arguments).await;
+    let done = ingest_all(&cluster, &arguments, paths).await;
     cluster.close().await;
     done
 }
@@ -68,10 +70,10 @@ async fn count(client: &KustoClient, database: &str, table: &str) -> Option<u64>
     answer.tables.first()?.rows.first()?.first()?.as_u64()
 }
 
-async fn ingest_all(cluster: &Cluster, arguments: &Ingest) -> Result<(), Failure> {
+async fn ingest_all(cluster: &Cluster, arguments: &Ingest, paths: Vec<PathBuf>) -> Result<(), Failure> {
     let begun = Instant::now();
     let database = arguments.target.database.as_str();
-    let plans = plan::plan(&cluster.client, arguments, cluster.embedded.is_some()).await?;
+    let plans = plan::plan(&cluster.client, arguments, paths, cluster.embedded.is_some()).await?;
     let before = if cluster.embedded.is_some() {
         count(&cluster.client, database, &arguments.table).await
     } else {

@@ -9,6 +9,7 @@ use super::fetch;
 use super::stage::{Stage, Target, add_file};
 use crate::ServiceError;
 use crate::state::State;
+use crate::store::Store;
 use crate::store::batches::{self, SealedBatch, SourceRow};
 use crate::store::reports::{self, Outcome};
 use kusto_decode::DecodeReport;
@@ -29,29 +30,34 @@ pub(crate) async fn run(state: Arc<State>, stop: CancellationToken) {
         let mut pause = Duration::from_secs(3600);
         match next(&state).await {
             Ok(Some(batch)) => {
-                let id = batch.id;
+                pause = Duration::ZERO;
+                let (id, attempts) = (batch.id, batch.attempts);
                 reach(state.config.crash_at.as_deref(), "load-begun");
-                if let Err(error) = load(&state, &committer, batch).await {
-                    tracing::error!(
-                        batch = id,
-                        error = &error as &dyn std::error::Error,
-                        "loading a batch failed; it is tried again"
-                    );
-                    let until = DateTime::now().ticks() + 10_000_000;
-                    let postponed = crate::store::blocking(&state.store, move |store| {
-                        store.transact(|transaction| Ok(batches::postpone(transaction, id, until)?))
-                    });
-                    if let Err(error) = postponed.await {
-                        tracing::error!(%error, "a batch cannot be postponed");
-                    }
-                    pause = Duration::from_secs(1);
+                let done = if attempts > MAX_ATTEMPTS {
+                    give_up(&state, batch).await
                 } else {
-                    state.outcomes.notify_one();
-                    pause = Duration::ZERO;
+                    load(&state, &committer, batch).await
+                };
+                match done {
+                    Ok(()) => state.outcomes.notify_one(),
+                    Err(error) => {
+                        tracing::error!(
+                            batch = id,
+                            attempts,
+                            error = &error as &dyn std::error::Error,
+                            "loading a batch failed; it is tried again"
+                        );
+                        if let Err(error) = postpone(&state, id, attempts).await {
+                            tracing::error!(%error, "a batch cannot be postponed");
+                            pause = Duration::from_secs(1);
+                        }
+                    }
                 }
             }
             Ok(None) => {
-                let due = state.store.read(batches::next_due).ok().flatten();
+                let due =
+                    crate::store::blocking(&state.store, |store| Ok(store.read(batches::next_due)?)).await;
+                let due = due.ok().flatten();
                 if let Some(due) = due {
                     let ticks = u64::try_from(due - DateTime::now().ticks()).unwrap_or(0);
                     pause = Duration::from_nanos(ticks.saturating_mul(100)) + Duration::from_millis(5);
@@ -71,6 +77,36 @@ pub(crate) async fn run(state: Arc<State>, stop: CancellationToken) {
     }
 }
 
+/// Puts a batch back for a while that doubles with each attempt, up to some minutes.
+async fn postpone(state: &Arc<State>, batch: i64, attempts: u32) -> Result<(), ServiceError> {
+    let until = DateTime::now().ticks() + (1i64 << attempts.min(8)) * 10_000_000;
+    crate::store::blocking(&state.store, move |store| {
+        store.transact(|transaction| Ok(batches::postpone(transaction, batch, until)?))
+    })
+    .await
+}
+
+/// Reports a batch that no attempt could load, be it for errors or for the end of the
+/// process, so that it does not stand in the way for ever.
+async fn give_up(state: &Arc<State>, batch: SealedBatch) -> Result<(), ServiceError> {
+    tracing::error!(batch = batch.id, "a batch is given up");
+    crate::store::blocking(&state.store, move |store| {
+        store.transact(|transaction| {
+            for source in &batch.sources {
+                let outcome = Outcome::Failed {
+                    code: "General_RetryAttemptsExceeded".to_owned(),
+                    status: FailureStatus::Exhausted,
+                    details: format!("the service could not load the source in {MAX_ATTEMPTS} attempts"),
+                };
+                reports::record(transaction, source.id, &source.message, &batch.operation_id, &outcome)?;
+            }
+            batches::finish_batch(transaction, batch.id)?;
+            Ok(())
+        })
+    })
+    .await
+}
+
 async fn next(state: &Arc<State>) -> Result<Option<SealedBatch>, ServiceError> {
     crate::store::blocking(&state.store, |store| {
         store.transact(|transaction| batches::begin_load(transaction))
@@ -79,9 +115,9 @@ async fn next(state: &Arc<State>) -> Result<Option<SealedBatch>, ServiceError> {
 }
 
 /// What a batch goes into, read fresh so that a changed schema is seen.
-fn target(state: &State, source: &SourceRow) -> Result<Result<(TableId, Target), Outcome>, ServiceError> {
+fn target(store: &Store, source: &SourceRow) -> Result<Result<(TableId, Target), Outcome>, ServiceError> {
     let message = &source.message;
-    state.store.read(|connection| {
+    store.read(|connection| {
         let catalog = Catalog(connection);
         let Ok(database) = catalog.database(message.database.as_str()) else {
             return Ok(Err(Outcome::permanent(
@@ -129,6 +165,14 @@ fn target(state: &State, source: &SourceRow) -> Result<Result<(TableId, Target),
     })
 }
 
+async fn read_target(
+    state: &Arc<State>,
+    source: &SourceRow,
+) -> Result<Result<(TableId, Target), Outcome>, ServiceError> {
+    let source = source.clone();
+    crate::store::blocking(&state.store, move |store| target(store, &source)).await
+}
+
 async fn load(
     state: &Arc<State>,
     committer: &Arc<dyn TableCommit>,
@@ -140,7 +184,7 @@ async fn load(
     let mut table = None;
     let mut stage = Stage::new(&state.store.root.join("extents"), format!("{}-{}", batch.id, batch.attempts));
     for (index, source) in batch.sources.iter().enumerate() {
-        let (id, target) = match target(state, source)? {
+        let (id, target) = match read_target(state, source).await? {
             Ok(found) => found,
             Err(outcome) => {
                 outcomes.push((index, outcome));
@@ -168,13 +212,8 @@ async fn load(
         .iter()
         .any(|(_, outcome)| matches!(outcome, Outcome::Failed { status: FailureStatus::Transient, .. }));
     if transient && batch.attempts < MAX_ATTEMPTS {
-        let seconds = 1i64 << batch.attempts.min(8);
-        let until = DateTime::now().ticks() + seconds * 10_000_000;
         drop(stage);
-        return crate::store::blocking(&state.store, move |store| {
-            store.transact(|transaction| Ok(batches::postpone(transaction, batch.id, until)?))
-        })
-        .await;
+        return postpone(state, batch.id, batch.attempts).await;
     }
     for (_, outcome) in &mut outcomes {
         if let Outcome::Failed { status, .. } = outcome
