@@ -363,3 +363,25 @@ fn a_poison_message_is_visible_and_stops_nothing() {
     std::fs::write(root.join("a.csv"), "x,y\n1,2\n").unwrap();
     expect(root, 0, &["ingest", "a.csv", "--table", "T", "--cluster", &service.url, "--create-merge"]);
 }
+
+/// Whatever the log level, no signature and no identity token is printed.
+#[test]
+fn no_secret_is_printed_at_any_level() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    std::fs::write(root.join("a.csv"), "x,y\n1,2\n").unwrap();
+    std::fs::write(root.join("bad.csv"), "x,y\n1,2\n3\n").unwrap();
+    for file in ["a.csv", "bad.csv"] {
+        let output = Command::new(env!("CARGO_BIN_EXE_kin"))
+            .args(["ingest", file, "--table", "T", "--data-dir", "data"])
+            .current_dir(root)
+            .env("KIN_LOG", "trace")
+            .output()
+            .unwrap();
+        let said = text(&output.stdout) + &text(&output.stderr);
+        assert!(said.contains("kusto_local"), "{file}: nothing was logged: {said}");
+        for secret in ["sig=", "kin1."] {
+            assert!(!said.contains(secret), "{file}: {secret} in {said}");
+        }
+    }
+}

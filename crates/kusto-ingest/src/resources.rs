@@ -6,7 +6,8 @@ use crate::{Error, ErrorKind, KustoClient};
 use kusto_wire::{IngestionResources, SecretUrl};
 use secrecy::SecretString;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// How long an answer is used before it is asked for again.
 const FRESH: Duration = Duration::from_secs(3600);

@@ -355,3 +355,24 @@ async fn many_ingestions_at_once_ask_for_resources_once() {
     assert_eq!(asked, 2, "one request for resources and one for the token");
     fixture.service.stop().await;
 }
+
+#[tokio::test]
+async fn old_resources_serve_while_new_ones_cannot_be_had() {
+    let down = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let switch = down.clone();
+    let fixture =
+        fixture(move |path, _| path.contains("/mgmt") && switch.load(std::sync::atomic::Ordering::Relaxed))
+            .await;
+    let target = IngestionProperties::new("db1", "t1").unwrap().with_format(DataFormat::Csv).tracked();
+    let first = fixture.client.ingest_bytes("1,a,1\n", &target).await.unwrap();
+    assert_eq!(first.ingested().await.unwrap(), Outcome::Succeeded);
+    down.store(true, std::sync::atomic::Ordering::Relaxed);
+    tokio::time::pause();
+    tokio::time::advance(std::time::Duration::from_secs(7200)).await;
+    tokio::time::resume();
+    let second = fixture.client.ingest_bytes("2,a,1\n", &target).await.unwrap();
+    assert_eq!(second.ingested().await.unwrap(), Outcome::Succeeded);
+    let failed = fixture.take("POST", "/v1/rest/mgmt").iter().filter(|seen| seen.status == 503).count();
+    assert!(failed > 0, "no refresh was tried");
+    fixture.service.stop().await;
+}

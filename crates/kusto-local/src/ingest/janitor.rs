@@ -107,3 +107,39 @@ fn remove_unless(folder: &std::path::Path, prefix: &str, grace: Duration, keep: 
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn orphans_and_old_blobs_go_and_the_rest_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let write = |name: &str| std::fs::write(folder.path().join(name), "x").unwrap();
+        ["blobs/old", "blobs/new", "blobs/orphan", "staging/left"].into_iter().for_each(write);
+        std::fs::create_dir(folder.path().join("extents/7-1")).unwrap();
+        write("extents/7-1/unseen.parquet");
+        store
+            .transact::<_, ServiceError>(|transaction| {
+                blobs::commit(transaction, "ingest0", "old.csv", &["old".to_owned()], 1)?;
+                blobs::commit(transaction, "ingest0", "new.csv", &["new".to_owned()], 1)?;
+                transaction.execute("UPDATE blobs SET modified = 0 WHERE name = 'old.csv'", [])?;
+                Ok(())
+            })
+            .unwrap();
+        sweep(&store, Duration::from_secs(600)).unwrap();
+        assert!(
+            folder.path().join("blobs/orphan").exists(),
+            "a young file may belong to a request under way"
+        );
+        sweep(&store, Duration::ZERO).unwrap();
+        let left: Vec<String> = std::fs::read_dir(folder.path().join("blobs"))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+            .collect();
+        assert_eq!(left, ["new"]);
+        assert!(!folder.path().join("staging/left").exists());
+        assert!(!folder.path().join("extents/7-1").exists());
+    }
+}
