@@ -15,6 +15,7 @@ const STEPS: &[Step] = &[
         run(root, "cargo", &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])
     }),
     ("lean", lean),
+    ("deny", deny),
     ("rust", |root| run(root, "cargo", &["test", "--workspace", "--locked", "--no-fail-fast"])),
     ("sdk", sdk),
 ];
@@ -79,6 +80,20 @@ fn lean(root: &Path) -> Result<(), String> {
         None if names.len() > 170 => Err("kusto-ingest depends on more than 170 crates".to_owned()),
         None => Ok(()),
     }
+}
+
+/// Licences, bans and sources of the dependencies by `deny.toml`; advisories need a
+/// network and are left to a run by hand.
+fn deny(root: &Path) -> Result<(), String> {
+    let installed = Command::new("cargo")
+        .args(["deny", "--version"])
+        .output()
+        .is_ok_and(|output| output.status.success());
+    if !installed {
+        println!("skipped: cargo-deny is not installed (cargo install cargo-deny --locked)");
+        return Ok(());
+    }
+    run(root, "cargo", &["deny", "--log-level", "error", "check", "licenses", "bans", "sources"])
 }
 
 /// The unmodified official Python and Node clients and Azurite against the service.
