@@ -15,7 +15,13 @@ fn kin(folder: &Path, arguments: &[&str]) -> Output {
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("KIN_")) {
         command.env_remove(name);
     }
-    command.args(arguments).current_dir(folder).env("KIN_DATA_DIR", folder.join("data")).output().unwrap()
+    command
+        .args(arguments)
+        .current_dir(folder)
+        .env("KIN_DATA_DIR", folder.join("data"))
+        .env("KIN_WAIT_SECONDS", "60")
+        .output()
+        .unwrap()
 }
 
 fn text(bytes: &[u8]) -> String {

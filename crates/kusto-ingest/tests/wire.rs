@@ -13,6 +13,9 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+/// A lost source is a failed test, not one that never ends.
+const LIMIT: std::time::Duration = std::time::Duration::from_secs(60);
+
 #[derive(Debug, Clone)]
 struct Seen {
     method: String,
@@ -258,7 +261,7 @@ async fn a_dead_container_is_passed_over_and_the_source_is_sent_whole() {
     std::fs::write(&path, &rows).unwrap();
     let target = IngestionProperties::new("db1", "t1").unwrap().tracked();
     let handle = fixture.client.ingest_file(&path, &target).await.unwrap();
-    assert_eq!(handle.ingested().await.unwrap(), Outcome::Succeeded);
+    assert_eq!(handle.ingested_within(LIMIT).await.unwrap(), Outcome::Succeeded);
     assert_eq!(fixture.count("db1").await, 1000);
     let uploads = fixture.take("PUT", "/kinstore/");
     assert!(uploads.iter().any(|seen| seen.status == 503), "no container failed");
@@ -287,7 +290,7 @@ async fn a_large_source_goes_in_blocks_and_each_block_is_retried_alone() {
         .collect();
     let target = IngestionProperties::new("db1", "t1").unwrap().with_format(DataFormat::Csv).tracked();
     let handle = fixture.client.ingest_bytes(rows, &target).await.unwrap();
-    assert_eq!(handle.ingested().await.unwrap(), Outcome::Succeeded);
+    assert_eq!(handle.ingested_within(LIMIT).await.unwrap(), Outcome::Succeeded);
     assert_eq!(fixture.count("db1").await, 400_000);
     let blocks: Vec<Seen> = fixture
         .take("PUT", "/kinstore/")
@@ -309,16 +312,16 @@ async fn outcomes_are_told_apart() {
     let fixture = fixture(|_, _| false).await;
     let target = IngestionProperties::new("db1", "t1").unwrap().with_format(DataFormat::Csv);
     let untracked = fixture.client.ingest_bytes("1,a,1\n", &target).await.unwrap();
-    assert!(matches!(untracked.ingested().await.unwrap(), Outcome::Unknown { .. }));
+    assert!(matches!(untracked.ingested_within(LIMIT).await.unwrap(), Outcome::Unknown { .. }));
     let bad = fixture.client.ingest_bytes("1,\"a\n", &target.clone().tracked()).await.unwrap();
     assert!(matches!(
-        bad.ingested().await.unwrap(),
+        bad.ingested_within(LIMIT).await.unwrap(),
         Outcome::Failed { code, permanent: true, .. } if code == "Stream_ClosingQuoteMissing"
     ));
     let missing = IngestionProperties::new("db1", "nope").unwrap().tracked();
     let missing = fixture.client.ingest_bytes("1\n", &missing).await.unwrap();
     assert!(
-        matches!(missing.ingested().await.unwrap(), Outcome::Failed { code, .. } if code == "BadRequest_TableNotExist")
+        matches!(missing.ingested_within(LIMIT).await.unwrap(), Outcome::Failed { code, .. } if code == "BadRequest_TableNotExist")
     );
     let empty = fixture.client.ingest_bytes("", &target).await.unwrap_err();
     assert_eq!(empty.kind(), ErrorKind::Source);
@@ -328,7 +331,7 @@ async fn outcomes_are_told_apart() {
     let blob = SecretUrl::new(format!("http://elsewhere{}?{}", container.path, container.query));
     let again = IngestionProperties::new("db1", "t1").unwrap().with_format(DataFormat::Csv).tracked();
     let handle = fixture.client.ingest_blob(blob, Some(6), &again).await.unwrap();
-    assert_eq!(handle.ingested().await.unwrap(), Outcome::Succeeded);
+    assert_eq!(handle.ingested_within(LIMIT).await.unwrap(), Outcome::Succeeded);
     assert!(!format!("{handle:?} {:?}", fixture.client).contains("sig="));
     fixture.service.stop().await;
 }
@@ -337,13 +340,18 @@ async fn outcomes_are_told_apart() {
 async fn many_ingestions_at_once_ask_for_resources_once() {
     let fixture = fixture(|_, _| false).await;
     let target = IngestionProperties::new("db1", "t1").unwrap().with_format(DataFormat::Csv).tracked();
-    let all =
-        (0..16).map(|i| {
-            let (client, target) = (fixture.client.clone(), target.clone());
-            async move {
-                client.ingest_bytes(format!("{i},a,1\n"), &target).await.unwrap().ingested().await.unwrap()
-            }
-        });
+    let all = (0..16).map(|i| {
+        let (client, target) = (fixture.client.clone(), target.clone());
+        async move {
+            client
+                .ingest_bytes(format!("{i},a,1\n"), &target)
+                .await
+                .unwrap()
+                .ingested_within(LIMIT)
+                .await
+                .unwrap()
+        }
+    });
     let outcomes = futures_util::future::join_all(all).await;
     assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Succeeded), "{outcomes:?}");
     assert_eq!(fixture.count("db1").await, 16);
@@ -365,13 +373,13 @@ async fn old_resources_serve_while_new_ones_cannot_be_had() {
             .await;
     let target = IngestionProperties::new("db1", "t1").unwrap().with_format(DataFormat::Csv).tracked();
     let first = fixture.client.ingest_bytes("1,a,1\n", &target).await.unwrap();
-    assert_eq!(first.ingested().await.unwrap(), Outcome::Succeeded);
+    assert_eq!(first.ingested_within(LIMIT).await.unwrap(), Outcome::Succeeded);
     down.store(true, std::sync::atomic::Ordering::Relaxed);
     tokio::time::pause();
     tokio::time::advance(std::time::Duration::from_secs(7200)).await;
     tokio::time::resume();
     let second = fixture.client.ingest_bytes("2,a,1\n", &target).await.unwrap();
-    assert_eq!(second.ingested().await.unwrap(), Outcome::Succeeded);
+    assert_eq!(second.ingested_within(LIMIT).await.unwrap(), Outcome::Succeeded);
     let failed = fixture.take("POST", "/v1/rest/mgmt").iter().filter(|seen| seen.status == 503).count();
     assert!(failed > 0, "no refresh was tried");
     fixture.service.stop().await;
