@@ -2,14 +2,13 @@
 
 use super::Context;
 use crate::ServiceError;
-use crate::ingest::stage::{Stage, Target};
+use crate::ingest::stage::{Stage, Target, commit_of};
 use crate::state::State;
 use crate::store::reports::Outcome;
 use arrow_array::RecordBatch;
 use kusto_decode::{Input, Validation};
 use kusto_engine::{
-    Catalog, CatalogCommit, Commit, CommitOutcome, CreateOutcome, ExtentFile, ExtentWriter, NewExtent,
-    TableCommit, TableRecord,
+    Catalog, CatalogCommit, CommitOutcome, CreateOutcome, ExtentFile, ExtentWriter, TableCommit, TableRecord,
 };
 use kusto_kql::{CreateMode, FillMode};
 use kusto_types::{
@@ -47,23 +46,7 @@ fn commit(
     files: Vec<(ExtentFile, u64)>,
     properties: &AdditionalProperties,
 ) -> Result<CommitOutcome, ServiceError> {
-    let extents = files
-        .into_iter()
-        .filter(|(file, _)| file.rows > 0)
-        .map(|(file, original_size)| NewExtent {
-            file,
-            original_size,
-            created: properties
-                .creation_time
-                .as_deref()
-                .and_then(kusto_types::DateTime::parse)
-                .map(|at| at.to_string()),
-            tags: properties.tags.clone(),
-        })
-        .collect();
-    let unless_tagged =
-        properties.ingest_if_not_exists.iter().map(|value| format!("ingest-by:{value}")).collect();
-    let commit = Commit { table: table.id, extents, unless_tagged };
+    let commit = commit_of(table.id, files, properties);
     let outcome = state.store.transact(|transaction| CatalogCommit.commit(transaction, &commit))?;
     if outcome == CommitOutcome::TableGone {
         return Err(

@@ -6,14 +6,14 @@
 
 use super::failpoint::reach;
 use super::fetch;
-use super::stage::{Stage, Target, add_file};
+use super::stage::{Stage, Target, add_file, commit_of};
 use crate::ServiceError;
 use crate::state::State;
 use crate::store::Store;
 use crate::store::batches::{self, SealedBatch, SourceRow};
 use crate::store::reports::{self, Outcome};
 use kusto_decode::DecodeReport;
-use kusto_engine::{Catalog, CatalogCommit, Commit, CommitOutcome, NewExtent, TableCommit, TableId};
+use kusto_engine::{Catalog, CatalogCommit, CommitOutcome, TableCommit, TableId};
 use kusto_types::{DataFormat, DateTime, IngestionMapping};
 use kusto_wire::FailureStatus;
 use std::sync::Arc;
@@ -230,25 +230,10 @@ async fn load(
         let files = stage.finish()?;
         reach(crash_at.as_deref(), "extent-written");
         let additional = sources.first().map(|source| source.message.additional.clone()).unwrap_or_default();
-        let extents: Vec<NewExtent> = files
-            .into_iter()
-            .filter(|(file, _)| file.rows > 0)
-            .map(|(file, original_size)| NewExtent {
-                file,
-                original_size,
-                created: additional
-                    .creation_time
-                    .as_deref()
-                    .and_then(DateTime::parse)
-                    .map(|at| at.to_string()),
-                tags: additional.tags.clone(),
-            })
-            .collect();
-        let unless_tagged =
-            additional.ingest_if_not_exists.iter().map(|value| format!("ingest-by:{value}")).collect();
+        let commit = table.map(|table| commit_of(table, files, &additional));
         let rows = store.transact(|transaction| {
-            let outcome = match table {
-                Some(table) => committer.commit(transaction, &Commit { table, extents, unless_tagged })?,
+            let outcome = match &commit {
+                Some(commit) => committer.commit(transaction, commit)?,
                 None => CommitOutcome::Committed,
             };
             let mut rows = 0;

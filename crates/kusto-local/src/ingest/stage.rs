@@ -6,9 +6,9 @@ use crate::ServiceError;
 use crate::store::reports::Outcome;
 use arrow_array::RecordBatch;
 use kusto_decode::{DecodeError, DecodeReport, DecodeRequest, Input, Validation, decode};
-use kusto_engine::{EngineError, ExtentFile, ExtentWriter};
-use kusto_types::{DataFormat, IngestionMapping, TableSchema, arrow_schema};
-use kusto_wire::{FailureStatus, IngestionMessage};
+use kusto_engine::{Commit, EngineError, ExtentFile, ExtentWriter, NewExtent, TableId};
+use kusto_types::{DataFormat, DateTime, IngestionMapping, TableSchema, arrow_schema};
+use kusto_wire::{AdditionalProperties, FailureStatus, IngestionMessage};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -139,6 +139,29 @@ impl Stage {
         }
         Ok(self.finished)
     }
+}
+
+/// What to commit for finished files: extents with the tags and the creation time of
+/// their ingestion properties, unless a tag of `ingestIfNotExists` is there already.
+pub(crate) fn commit_of(
+    table: TableId,
+    files: Vec<(ExtentFile, u64)>,
+    properties: &AdditionalProperties,
+) -> Commit {
+    let created = properties.creation_time.as_deref().and_then(DateTime::parse).map(|at| at.to_string());
+    let extents = files
+        .into_iter()
+        .filter(|(file, _)| file.rows > 0)
+        .map(|(file, original_size)| NewExtent {
+            file,
+            original_size,
+            created: created.clone(),
+            tags: properties.tags.clone(),
+        })
+        .collect();
+    let unless_tagged =
+        properties.ingest_if_not_exists.iter().map(|value| format!("ingest-by:{value}")).collect();
+    Commit { table, extents, unless_tagged }
 }
 
 /// Decodes a fetched file; a panic in a decoder is that source's fault alone.
