@@ -28,6 +28,17 @@ pub struct Commit {
     pub extents: Vec<NewExtent>,
     /// Commit nothing when a live extent of the table has one of these tags.
     pub unless_tagged: Vec<String>,
+    /// What happens to the rows that the table has.
+    pub existing: Existing,
+}
+
+/// What a commit does with the rows that the table has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Existing {
+    /// They stay.
+    Keep,
+    /// They go in the same transaction.
+    Replace,
 }
 
 /// What came of a commit.
@@ -64,6 +75,14 @@ impl TableCommit for CatalogCommit {
                 if let Some(tag) = extent.tags.into_iter().find(|tag| commit.unless_tagged.contains(tag)) {
                     return Ok(CommitOutcome::Tagged(tag));
                 }
+            }
+        }
+        match commit.existing {
+            Existing::Keep => {}
+            Existing::Replace => {
+                transaction
+                    .prepare_cached("DELETE FROM extents WHERE table_id = ?1")?
+                    .execute([commit.table.0])?;
             }
         }
         let now = kusto_types::DateTime::now().to_string();

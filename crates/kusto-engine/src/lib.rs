@@ -13,7 +13,7 @@ mod query;
 mod scan;
 
 pub use catalog::{Catalog, CreateOutcome, ExtentRecord, MappingRecord, TableId, TableRecord};
-pub use commit::{CatalogCommit, Commit, CommitOutcome, NewExtent, TableCommit};
+pub use commit::{CatalogCommit, Commit, CommitOutcome, Existing, NewExtent, TableCommit};
 pub use error::EngineError;
 pub use extent::{ExtentFile, ExtentWriter};
 pub use query::{QueryLimits, QueryResult, run_plan, run_plan_over};

@@ -79,7 +79,12 @@ fn fixture() -> (Connection, tempfile::TempDir) {
             created: None,
             tags: vec!["t".into()],
         };
-        let commit = Commit { table: table.id, extents: vec![extent], unless_tagged: Vec::new() };
+        let commit = Commit {
+            table: table.id,
+            extents: vec![extent],
+            unless_tagged: Vec::new(),
+            existing: Existing::Keep,
+        };
         assert_eq!(CatalogCommit.commit(&connection, &commit).unwrap(), CommitOutcome::Committed);
     }
     (connection, folder)
@@ -202,7 +207,12 @@ fn an_ingest_by_tag_commits_once_and_a_dropped_table_takes_nothing() {
     let (connection, _folder) = fixture();
     let catalog = Catalog(&connection);
     let table = catalog.table(&DatabaseName::net_default(), "T").unwrap();
-    let commit = Commit { table: table.id, extents: Vec::new(), unless_tagged: vec!["t".into()] };
+    let commit = Commit {
+        table: table.id,
+        extents: Vec::new(),
+        unless_tagged: vec!["t".into()],
+        existing: Existing::Keep,
+    };
     assert_eq!(CatalogCommit.commit(&connection, &commit).unwrap(), CommitOutcome::Tagged("t".into()));
     catalog.drop_table(&DatabaseName::net_default(), "T", false).unwrap();
     assert_eq!(CatalogCommit.commit(&connection, &commit).unwrap(), CommitOutcome::TableGone);

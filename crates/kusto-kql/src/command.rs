@@ -85,7 +85,16 @@ pub enum PolicyAction {
     Delete,
 }
 
-/// How `.set`, `.append` and `.set-or-append` treat the table.
+/// Whether a command's answer waits for its work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Execution {
+    /// The answer is the result.
+    Wait,
+    /// `async`: the answer is an operation id.
+    Async,
+}
+
+/// How `.set`, `.append`, `.set-or-append` and `.set-or-replace` treat the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FillMode {
     /// The table must not exist.
@@ -94,6 +103,8 @@ pub enum FillMode {
     Append,
     /// Either.
     SetOrAppend,
+    /// Either; what the table holds goes when the new rows come.
+    SetOrReplace,
 }
 
 /// A management command.
@@ -204,8 +215,36 @@ pub enum Command {
         /// The data.
         data: String,
     },
+    /// `.ingest into table T ('url') with (...)`
+    IngestPull {
+        /// The table.
+        table: String,
+        /// Storage connection strings, each of one file.
+        locators: Vec<String>,
+        /// Ingestion properties.
+        properties: Vec<(String, String)>,
+        /// Whether the answer waits.
+        execution: Execution,
+    },
+    /// `.show operations`
+    ShowOperations {
+        /// Only these, when any are given.
+        ids: Vec<String>,
+    },
+    /// `.show operation ID details`
+    ShowOperationDetails {
+        /// The operation.
+        id: String,
+    },
+    /// `.show capacity`
+    ShowCapacity {
+        /// Only this resource.
+        resource: Option<String>,
+    },
     /// `.set-or-append T <| query`
     Fill {
+        /// Whether the answer waits.
+        execution: Execution,
         /// The table.
         table: String,
         /// How.

@@ -2,8 +2,8 @@
 //! mappings as any kind of string.
 
 use crate::command::{
-    Command, CommandText, CreateMode, FillMode, MappingMode, PolicyAction, PolicyEntity, PolicyKind,
-    SchemaShape,
+    Command, CommandText, CreateMode, Execution, FillMode, MappingMode, PolicyAction, PolicyEntity,
+    PolicyKind, SchemaShape,
 };
 use crate::lexer::Token;
 use crate::{KqlError, Parser};
@@ -49,10 +49,11 @@ impl Parser<'_> {
                 self.define(&verb, at)
             }
             "drop" => self.drop_entity(),
-            "ingest" => self.ingest_inline(),
+            "ingest" => self.ingest(),
             "set" => self.fill(FillMode::Set),
             "append" => self.fill(FillMode::Append),
             "set-or-append" => self.fill(FillMode::SetOrAppend),
+            "set-or-replace" => self.fill(FillMode::SetOrReplace),
             "clear" | "refresh" => {
                 while !matches!(self.peek(), Token::End | Token::Semicolon | Token::Pipe) {
                     self.advance();
@@ -152,6 +153,28 @@ impl Parser<'_> {
             "schema" => {
                 self.advance();
                 Ok(Command::ShowDatabaseSchema { shape: self.schema_shape()? })
+            }
+            "operations" => {
+                self.advance();
+                self.show_operations()
+            }
+            "operation" => {
+                self.advance();
+                let id = self.operation_id()?;
+                self.keyword("details")?;
+                Ok(Command::ShowOperationDetails { id })
+            }
+            "capacity" => {
+                self.advance();
+                let resource = match self.peek() {
+                    Token::End | Token::Semicolon | Token::Pipe => None,
+                    _ => Some(self.peek_dashed().0),
+                };
+                if resource.is_some() {
+                    let (_, count) = self.peek_dashed();
+                    self.skip(count);
+                }
+                Ok(Command::ShowCapacity { resource })
             }
             "ingestion" => {
                 self.advance();
@@ -399,27 +422,74 @@ impl Parser<'_> {
         Ok(Command::DropTable { name, if_exists })
     }
 
-    fn ingest_inline(&mut self) -> Result<Command, KqlError> {
-        self.keyword("inline")?;
+    fn execution(&mut self) -> Execution {
+        if self.eat_word("async") { Execution::Async } else { Execution::Wait }
+    }
+
+    fn ingest(&mut self) -> Result<Command, KqlError> {
+        if self.eat_word("inline") {
+            self.keyword("into")?;
+            self.keyword("table")?;
+            let table = self.entity("a table")?;
+            let properties = self.properties()?;
+            let data = self.rest_after_input_pipe()?;
+            return Ok(Command::IngestInline { table, properties, data });
+        }
+        let execution = self.execution();
         self.keyword("into")?;
-        self.keyword("table")?;
+        // Samples in the documentation leave the word out.
+        self.eat_word("table");
         let table = self.entity("a table")?;
+        self.expect(Token::Open, "( and the URLs of the data")?;
+        let mut locators = Vec::new();
+        while !self.eat(Token::Close) {
+            locators.push(self.string("a URL in quotes")?);
+            if !self.eat(Token::Comma) && self.peek() != Token::Close {
+                return Err(self.unexpected(", or )"));
+            }
+        }
         let properties = self.properties()?;
-        let data = self.rest_after_input_pipe()?;
-        Ok(Command::IngestInline { table, properties, data })
+        Ok(Command::IngestPull { table, locators, properties, execution })
     }
 
     fn fill(&mut self, mode: FillMode) -> Result<Command, KqlError> {
-        if self.is_word("async") {
-            return Err(KqlError::syntax(
-                self.at(),
-                "async is not known here; leave it out and the command waits",
-            ));
-        }
+        let execution = self.execution();
         let table = self.entity("a table")?;
         let properties = self.properties()?;
         let query = self.rest_after_input_pipe()?;
-        Ok(Command::Fill { table, mode, properties, query })
+        Ok(Command::Fill { table, mode, properties, query, execution })
+    }
+
+    /// An operation id: bare or in quotes.
+    fn operation_id(&mut self) -> Result<String, KqlError> {
+        if self.is_string() {
+            return self.string("an operation id");
+        }
+        let start = self.at();
+        while !matches!(
+            self.peek(),
+            Token::End | Token::Semicolon | Token::Pipe | Token::Comma | Token::Close
+        ) && !self.is_word("details")
+        {
+            self.advance();
+        }
+        let text: String = self.text[start..self.at()].chars().filter(|c| !c.is_whitespace()).collect();
+        if text.is_empty() { Err(self.unexpected("an operation id")) } else { Ok(text) }
+    }
+
+    fn show_operations(&mut self) -> Result<Command, KqlError> {
+        let mut ids = Vec::new();
+        if self.eat(Token::Open) {
+            while !self.eat(Token::Close) {
+                ids.push(self.operation_id()?);
+                if !self.eat(Token::Comma) && self.peek() != Token::Close {
+                    return Err(self.unexpected(", or )"));
+                }
+            }
+        } else if !matches!(self.peek(), Token::End | Token::Semicolon | Token::Pipe) {
+            ids.push(self.operation_id()?);
+        }
+        Ok(Command::ShowOperations { ids })
     }
 
     fn rest_after_input_pipe(&mut self) -> Result<String, KqlError> {

@@ -16,8 +16,8 @@ pub mod plan;
 
 pub use check::{Scope, check_pipeline, check_query};
 pub use command::{
-    Command, CommandText, CreateMode, FillMode, MappingMode, PolicyAction, PolicyEntity, PolicyKind,
-    SchemaShape,
+    Command, CommandText, CreateMode, Execution, FillMode, MappingMode, PolicyAction, PolicyEntity,
+    PolicyKind, SchemaShape,
 };
 pub use command_parse::parse_command;
 pub use error::{ErrorKind, KqlError};

@@ -1,6 +1,7 @@
 //! Carries out management commands.
 
 mod data;
+mod run;
 mod show;
 
 use crate::ServiceError;
@@ -8,7 +9,9 @@ use crate::state::State;
 use kusto_batch::BatchingPolicy;
 use kusto_engine::Catalog;
 use kusto_kql::plan::OutputColumn;
-use kusto_kql::{Command, Literal, PolicyAction, PolicyEntity, PolicyKind, check_pipeline, parse_command};
+use kusto_kql::{
+    Command, Execution, Literal, PolicyAction, PolicyEntity, PolicyKind, check_pipeline, parse_command,
+};
 use kusto_types::{
     Column, ColumnName, ColumnType, DatabaseName, IngestionMapping, MappingName, TableName, TableSchema,
 };
@@ -23,6 +26,17 @@ pub(crate) struct Context<'r> {
     pub(crate) database: Option<&'r str>,
     /// Scheme, host and port that the caller used, for the URLs handed out.
     pub(crate) base_url: &'r str,
+}
+
+/// What the service hands out for queued ingestion, in URLs of the caller's base.
+pub(crate) fn ingestion_resources(
+    state: &State,
+    base_url: &str,
+) -> Result<kusto_wire::IngestionResources, ServiceError> {
+    match &state.account {
+        Some(account) => account.resources(),
+        None => Ok(show::resources(state, base_url)),
+    }
 }
 
 fn bad(error: impl std::fmt::Display) -> ServiceError {
@@ -78,10 +92,16 @@ fn execute(state: &Arc<State>, command: Command, context: &Context<'_>) -> Resul
     let database = |connection: &Connection| crate::query::database_of(connection, context.database);
     match command {
         Command::IngestInline { table, properties, data } => {
-            data::ingest_inline(state, context, &table, &properties, &data)
+            let work = data::Work::Inline { table, properties, data };
+            run::carry_out(state, context, work, Execution::Wait)
         }
-        Command::Fill { table, mode, properties, query } => {
-            data::fill(state, context, &table, mode, &properties, &query)
+        Command::IngestPull { table, locators, properties, execution } => {
+            let work = data::Work::Pull { table, locators, properties };
+            run::carry_out(state, context, work, execution)
+        }
+        Command::Fill { table, mode, properties, query, execution } => {
+            let work = data::Work::Fill { table, mode, properties, query };
+            run::carry_out(state, context, work, execution)
         }
         Command::FlushIngestion { table } => {
             let database = state.store.read(database)?;

@@ -15,6 +15,9 @@ pub struct ServiceConfig {
     /// A storage account that containers, queues and the status table live on, instead
     /// of the service's own.
     pub storage: Option<crate::StorageAccount>,
+    /// Ingestion commands that run at once before more are refused with 429; `None`
+    /// means three quarters of the cores, but at least 4.
+    pub ingestion_capacity: Option<usize>,
     /// Where to crash on purpose: the name of a step in `ingest/failpoint.rs`. For the
     /// crash tests; `None` in every other use.
     pub crash_at: Option<String>,
@@ -27,6 +30,7 @@ impl ServiceConfig {
             data_dir: data_dir.into(),
             default_batching: BatchingPolicy::LAPTOP,
             storage: None,
+            ingestion_capacity: None,
             crash_at: None,
         }
     }

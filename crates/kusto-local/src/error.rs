@@ -44,6 +44,20 @@ pub enum ServiceError {
         /// What is wrong.
         message: String,
     },
+    /// More is asked for at once than the service takes.
+    #[error("too many {what} at once; try again later")]
+    Throttled {
+        /// What there is too much of.
+        what: &'static str,
+        /// When to try again, if that is known.
+        after: Option<std::time::Duration>,
+    },
+    /// A body over a limit.
+    #[error("{0}")]
+    TooLarge(String),
+    /// An operation that nobody knows, or that was too long ago.
+    #[error("operation {0} is not known here")]
+    UnknownOperation(String),
     /// A task of the service ended in a panic.
     #[error("an internal task failed")]
     Task(#[from] tokio::task::JoinError),
@@ -60,6 +74,11 @@ impl ServiceError {
     pub(crate) fn file(path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.display().to_string();
         move |source| Self::File { path, source }
+    }
+
+    /// Whether the same request can never succeed.
+    pub(crate) fn is_permanent(&self) -> bool {
+        self.response("").1.error.permanent == Some(true)
     }
 
     /// Status and body for the Kusto endpoints.
@@ -114,6 +133,24 @@ impl ServiceError {
                 400,
                 "LimitsExceeded",
                 "Kusto.Data.Exceptions.KustoServicePartialQueryFailureLimitsExceededException",
+                true,
+            ),
+            Self::Throttled { .. } => build(
+                429,
+                "TooManyRequests",
+                "Kusto.DataNode.Exceptions.ControlCommandThrottledException",
+                false,
+            ),
+            Self::TooLarge(_) => build(
+                413,
+                "Payload too large",
+                "Kusto.Data.Exceptions.KustoRequestPayloadTooLargeException",
+                true,
+            ),
+            Self::UnknownOperation(_) => build(
+                404,
+                "BadRequest_OperationNotFound",
+                "Kusto.Data.Exceptions.KustoBadRequestException",
                 true,
             ),
             Self::BadRequest(_) => {

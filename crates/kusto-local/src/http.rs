@@ -1,6 +1,7 @@
 //! The HTTP face: one router for the Kusto endpoints and the storage endpoints.
 
 mod blob;
+mod ingest;
 mod kusto;
 mod queue;
 mod table;
@@ -83,6 +84,15 @@ pub(crate) async fn serve(state: Arc<State>, request: Request) -> Response {
         [version @ ("v1" | "v2"), "rest", "query"] if call.method == Method::POST => {
             let version = if *version == "v1" { kusto::ResultFormat::V1 } else { kusto::ResultFormat::V2 };
             kusto::query(&state, call, version).await
+        }
+        ["v1", "rest", "ingest", database, table] if call.method == Method::POST => {
+            ingest::stream(&state, call, database, table).await
+        }
+        ["v1", "rest", "ingestion", "configuration"] if call.method == Method::GET => {
+            ingest::configuration(&state, &call)
+        }
+        ["v1", "rest", "ingestion", "queued", database, table, rest @ ..] if rest.len() <= 1 => {
+            ingest::queued(&state, call, database, table, rest.first().copied()).await
         }
         [account, queue, "messages", rest @ ..] if *account == ACCOUNT && rest.len() <= 1 => {
             let id = rest.first().map(|id| percent_decode(id));

@@ -7,4 +7,6 @@ pub(crate) mod fetch;
 pub(crate) mod janitor;
 pub(crate) mod load;
 pub(crate) mod stage;
+pub(crate) mod stream;
+pub(crate) mod target;
 pub(crate) mod work;

@@ -81,7 +81,14 @@ pub async fn start(config: ServiceConfig, listener: TcpListener) -> Result<Runni
         Some(account) => Box::new(AccountQueues(account.clone())),
         None => Box::new(EmbeddedQueues),
     };
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let capacity_total = config.ingestion_capacity.unwrap_or_else(|| (cores * 3 / 4).max(4));
+    let tasks = TaskTracker::new();
     let state = Arc::new(State {
+        streaming: tokio::sync::Semaphore::new(6 * cores),
+        capacity: Arc::new(tokio::sync::Semaphore::new(capacity_total)),
+        capacity_total,
+        background: tasks.clone(),
         account,
         store: Arc::new(store),
         config,
@@ -94,7 +101,6 @@ pub async fn start(config: ServiceConfig, listener: TcpListener) -> Result<Runni
     });
     let address = listener.local_addr().map_err(ServiceError::file(std::path::Path::new("listener")))?;
     let stop = CancellationToken::new();
-    let tasks = TaskTracker::new();
     tasks.spawn(accept::run(state.clone(), work, stop.clone()));
     tasks.spawn(load::run(state.clone(), stop.clone()));
     tasks.spawn(janitor::report(state.clone(), stop.clone()));

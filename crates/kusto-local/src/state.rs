@@ -33,6 +33,13 @@ pub(crate) struct State {
     pub(crate) outcomes: Notify,
     /// Tables whose open batches are to be sealed now.
     pub(crate) flushes: std::sync::Mutex<Vec<(String, String)>>,
+    /// Streaming requests that may run at once.
+    pub(crate) streaming: tokio::sync::Semaphore,
+    /// Ingestion commands that may run at once, and how many that are.
+    pub(crate) capacity: Arc<tokio::sync::Semaphore>,
+    pub(crate) capacity_total: usize,
+    /// Commands that run on after their answer.
+    pub(crate) background: tokio_util::task::TaskTracker,
     /// For fetching blobs that are not ours.
     pub(crate) http: reqwest::Client,
 }

@@ -4,6 +4,7 @@
 pub(crate) mod batches;
 pub(crate) mod blobs;
 pub(crate) mod entities;
+pub(crate) mod operations;
 pub(crate) mod queues;
 pub(crate) mod reports;
 
@@ -40,6 +41,14 @@ CREATE TABLE IF NOT EXISTS sources (
     table_name TEXT NOT NULL, path TEXT NOT NULL, message TEXT NOT NULL, state TEXT NOT NULL, batch INTEGER,
     received INTEGER NOT NULL, finished INTEGER, rows INTEGER NOT NULL DEFAULT 0, code TEXT, details TEXT);
 CREATE INDEX IF NOT EXISTS sources_by_batch ON sources (batch);
+CREATE TABLE IF NOT EXISTS operations (
+    id TEXT PRIMARY KEY, kind TEXT NOT NULL, database TEXT NOT NULL, table_name TEXT NOT NULL, started INTEGER NOT NULL,
+    updated INTEGER NOT NULL, state TEXT NOT NULL, status TEXT NOT NULL, retry INTEGER NOT NULL, result TEXT);
+CREATE TABLE IF NOT EXISTS rest_operations (
+    id TEXT PRIMARY KEY, database TEXT NOT NULL, table_name TEXT NOT NULL, started INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS rest_blobs (
+    operation TEXT NOT NULL, source_id TEXT NOT NULL, dedup TEXT NOT NULL, url TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS rest_blobs_by_operation ON rest_blobs (operation);
 CREATE TABLE IF NOT EXISTS outbox (id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, payload TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS failures (
     id INTEGER PRIMARY KEY AUTOINCREMENT, operation_id TEXT NOT NULL, database TEXT NOT NULL, table_name TEXT NOT NULL,
@@ -74,6 +83,7 @@ impl Store {
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "foreign_keys", "ON")?;
         connection.execute_batch(SCHEMA)?;
+        operations::abandon(&connection)?;
         Catalog(&connection).install()?;
         Ok(Self { connection: Mutex::new(connection), root: root.to_owned(), _lock: lock })
     }

@@ -154,6 +154,11 @@ impl DataFormat {
         self.family() != FormatFamily::Binary
     }
 
+    /// Whether streaming ingestion takes it; Parquet and ORC must be queued.
+    pub fn is_streamable(self) -> bool {
+        !matches!(self, Self::Parquet | Self::Orc)
+    }
+
     /// The format that a file name tells, after `.gz` or `.zip` is taken off.
     pub fn from_path(path: &str) -> Option<Self> {
         let name = path.split(['?', ';']).next().unwrap_or(path);

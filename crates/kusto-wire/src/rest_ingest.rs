@@ -134,6 +134,12 @@ pub struct BlobStatus {
     pub url: String,
     /// `Queued`, `InProgress`, `Succeeded`, `Failed` or `Canceled`.
     pub status: String,
+    /// When the service took it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<String>,
+    /// When it changed last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_update_time: Option<String>,
     /// The code of a failure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_code: Option<String>,

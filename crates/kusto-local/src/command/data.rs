@@ -1,20 +1,21 @@
-//! The commands that add data: `.ingest inline`, `.set`, `.append`, `.set-or-append`.
+//! The commands that add data: `.ingest into`, `.ingest inline`, `.set`, `.append`,
+//! `.set-or-append`, `.set-or-replace`.
 
-use super::Context;
 use crate::ServiceError;
-use crate::ingest::stage::{Stage, Target, commit_of};
+use crate::ingest::fetch;
+use crate::ingest::stage::{Stage, commit_of};
+use crate::ingest::target::Target;
 use crate::state::State;
 use crate::store::reports::Outcome;
 use arrow_array::RecordBatch;
-use kusto_decode::{Input, Validation};
+use kusto_decode::Input;
 use kusto_engine::{
-    Catalog, CatalogCommit, CommitOutcome, CreateOutcome, ExtentFile, ExtentWriter, TableCommit, TableRecord,
+    Catalog, CatalogCommit, Commit, CommitOutcome, CreateOutcome, Existing, ExtentFile, ExtentWriter,
+    TableCommit, TableRecord,
 };
 use kusto_kql::{CreateMode, FillMode};
-use kusto_types::{
-    ColumnType as T, DataFormat, IngestionMapping, TableName, TableSchema, Timespan, arrow_schema,
-};
-use kusto_wire::{AdditionalProperties, RequestProperties, ResultTable};
+use kusto_types::{ColumnType as T, DataFormat, TableName, TableSchema, Timespan, arrow_schema};
+use kusto_wire::{AdditionalProperties, RequestProperties, ResultTable, SecretUrl};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
@@ -32,21 +33,15 @@ fn read_properties(properties: &[(String, String)]) -> Result<AdditionalProperti
         .map_err(|error| data_fault("BadRequest_MalformedIngestionProperty", error))
 }
 
-fn find_table(state: &State, context: &Context<'_>, table: &str) -> Result<TableRecord, ServiceError> {
-    state.store.read(|connection| {
-        let database = crate::query::database_of(connection, context.database)?;
-        Ok(Catalog(connection).table(&database, table)?)
-    })
-}
-
 /// Commits finished files with the given properties.
 fn commit(
     state: &State,
     table: &TableRecord,
     files: Vec<(ExtentFile, u64)>,
     properties: &AdditionalProperties,
+    existing: Existing,
 ) -> Result<CommitOutcome, ServiceError> {
-    let commit = commit_of(table.id, files, properties);
+    let commit = Commit { existing, ..commit_of(table.id, files, properties) };
     let outcome = state.store.transact(|transaction| CatalogCommit.commit(transaction, &commit))?;
     if outcome == CommitOutcome::TableGone {
         return Err(
@@ -56,57 +51,111 @@ fn commit(
     Ok(outcome)
 }
 
-pub(super) fn ingest_inline(
+/// A command that adds data.
+pub(super) enum Work {
+    Inline { table: String, properties: Vec<(String, String)>, data: String },
+    Pull { table: String, locators: Vec<String>, properties: Vec<(String, String)> },
+    Fill { table: String, mode: FillMode, properties: Vec<(String, String)>, query: String },
+}
+
+impl Work {
+    /// The name that `.show operations` gives it.
+    pub(super) fn operation_kind(&self) -> &'static str {
+        match self {
+            Self::Inline { .. } => "DataIngestInline",
+            Self::Pull { .. } => "DataIngestPull",
+            Self::Fill { mode: FillMode::Set, .. } => "TableSet",
+            Self::Fill { mode: FillMode::Append, .. } => "TableAppend",
+            Self::Fill { mode: FillMode::SetOrAppend, .. } => "TableSetOrAppend",
+            Self::Fill { mode: FillMode::SetOrReplace, .. } => "TableSetOrReplace",
+        }
+    }
+
+    pub(super) fn table(&self) -> &str {
+        match self {
+            Self::Inline { table, .. } | Self::Pull { table, .. } | Self::Fill { table, .. } => table,
+        }
+    }
+}
+
+/// Carries a command out. Blocking.
+pub(super) fn run(
     state: &Arc<State>,
-    context: &Context<'_>,
+    database: &str,
+    work: Work,
+    operation: &str,
+) -> Result<ResultTable, ServiceError> {
+    match work {
+        Work::Inline { table, properties, data } => {
+            let inputs = vec![(Input::Bytes(data.into()), "inline".to_owned(), None)];
+            ingest(state, database, &table, &read_properties(&properties)?, operation, inputs)
+        }
+        Work::Pull { table, locators, properties } => {
+            let mut properties = read_properties(&properties)?;
+            if properties.format.is_none() {
+                properties.format = locators
+                    .first()
+                    .and_then(|url| DataFormat::from_path(&SecretUrl::new(url).without_secrets()));
+            }
+            let runtime = tokio::runtime::Handle::current();
+            let mut inputs = Vec::new();
+            for locator in locators {
+                let url = SecretUrl::new(locator);
+                let fetched = runtime.block_on(fetch::fetch(state, &url))?.map_err(fault)?;
+                let file = std::fs::File::open(&fetched.path).map_err(ServiceError::file(&fetched.path))?;
+                inputs.push((Input::File(file), url.without_secrets(), Some(fetched)));
+            }
+            ingest(state, database, &table, &properties, operation, inputs)
+        }
+        Work::Fill { table, mode, properties, query } => {
+            fill(state, database, &table, mode, &properties, &query)
+        }
+    }
+}
+
+fn fault(outcome: Outcome) -> ServiceError {
+    match outcome {
+        Outcome::Failed { code, details, .. } => data_fault(&code, details),
+        Outcome::Succeeded { .. } | Outcome::Skipped { .. } => {
+            data_fault("BadRequest_InvalidBlob", "the source gave nothing")
+        }
+    }
+}
+
+/// Decodes the inputs and commits them together: all of them or none.
+fn ingest(
+    state: &Arc<State>,
+    database: &str,
     table: &str,
-    properties: &[(String, String)],
-    data: &str,
+    properties: &AdditionalProperties,
+    operation: &str,
+    inputs: Vec<(Input, String, Option<fetch::Fetched>)>,
 ) -> Result<ResultTable, ServiceError> {
     let begun = std::time::Instant::now();
-    let properties = read_properties(properties)?;
-    let record = find_table(state, context, table)?;
-    let format = properties.format.unwrap_or(DataFormat::Csv);
-    let mapping = match (&properties.ingestion_mapping, &properties.ingestion_mapping_reference) {
-        (Some(_), Some(_)) => {
-            return Err(data_fault(
-                "BadRequest_DuplicateMapping",
-                "both a mapping and a reference are given",
-            ));
-        }
-        (Some(json), None) => Some(
-            IngestionMapping::parse(format.mapping_kind(), json)
-                .map_err(|error| data_fault("BadRequest_InvalidMapping", error))?,
-        ),
-        (None, Some(name)) => {
-            let found = state.store.read(|connection| {
-                Catalog(connection).find_mapping(&record, format.mapping_kind(), name.as_str())
-            })?;
-            Some(found.ok_or_else(|| {
-                data_fault("BadRequest_MappingReferenceWasNotFound", format!("mapping {name} does not exist"))
-            })?)
-        }
-        (None, None) => None,
-    };
-    let target = Target {
-        schema: record.schema.clone(),
-        mapping,
-        format,
-        ignore_first_record: properties.ignore_first_record,
-        validation: Validation::Fail,
-    };
-    let operation = uuid::Uuid::new_v4().to_string();
-    let mut stage = Stage::new(&state.store.root.join("extents"), format!("inline-{operation}"));
-    if let Err(Outcome::Failed { code, details, .. }) =
-        stage.add(Input::Bytes(data.to_owned().into()), &target, "inline")?
-    {
-        return Err(data_fault(&code, details));
+    let record = state.store.read(|connection| {
+        let database = crate::query::database_of(connection, Some(database))?;
+        Ok::<_, ServiceError>(Catalog(connection).table(&database, table)?)
+    })?;
+    let target = state
+        .store
+        .read(|connection| Target::find(connection, database, table, properties, ""))?
+        .map_err(fault)?;
+    let mut stage = Stage::new(&state.store.root.join("extents"), format!("command-{operation}"));
+    let mut loaded = Vec::new();
+    for (input, location, fetched) in inputs {
+        stage.add(input, &target, &location)?.map_err(fault)?;
+        drop(fetched);
+        loaded.push(location);
     }
     let files = stage.finish()?;
-    let extent =
-        files.first().map(|(file, _)| file.id.clone()).unwrap_or_else(|| uuid::Uuid::nil().to_string());
-    commit(state, &record, files, &properties)?;
-    Ok(ResultTable::new(
+    let mut extents: Vec<String> = files.iter().map(|(file, _)| file.id.clone()).collect();
+    if commit(state, &record, files, properties, Existing::Keep)? != CommitOutcome::Committed {
+        extents.clear();
+    }
+    if extents.is_empty() {
+        extents.push(uuid::Uuid::nil().to_string());
+    }
+    let mut result = ResultTable::new(
         "Table_0",
         [
             ("ExtentId", T::Guid),
@@ -115,19 +164,22 @@ pub(super) fn ingest_inline(
             ("HasErrors", T::Bool),
             ("OperationId", T::Guid),
         ],
-    )
-    .with_row(vec![
-        extent.into(),
-        format!("inproc:{operation}").into(),
-        Timespan::from_duration(begun.elapsed()).to_string().into(),
-        false.into(),
-        operation.into(),
-    ]))
+    );
+    for extent in extents {
+        result = result.with_row(vec![
+            extent.into(),
+            loaded.join(", ").into(),
+            Timespan::from_duration(begun.elapsed()).to_string().into(),
+            false.into(),
+            operation.into(),
+        ]);
+    }
+    Ok(result)
 }
 
-pub(super) fn fill(
+fn fill(
     state: &Arc<State>,
-    context: &Context<'_>,
+    database: &str,
     table: &str,
     mode: FillMode,
     properties: &[(String, String)],
@@ -137,7 +189,7 @@ pub(super) fn fill(
     let name = TableName::new(table).map_err(|error| ServiceError::BadRequest(error.to_string()))?;
     let mut options = RequestProperties::default();
     options.options.insert("notruncation".to_owned(), true.into());
-    let results = crate::query::run(&state.store, context.database, query, &options)?;
+    let results = crate::query::run(&state.store, Some(database), query, &options)?;
     let [result] = results.as_slice() else {
         return Err(ServiceError::BadRequest(
             "the query of this command must have exactly one tabular statement".to_owned(),
@@ -147,7 +199,7 @@ pub(super) fn fill(
         result.columns.iter().map(|(name, column_type)| (name.as_str(), *column_type)).collect();
     let schema = TableSchema::of(columns).map_err(|error| ServiceError::BadRequest(error.to_string()))?;
     let record = state.store.transact(|transaction| {
-        let database = crate::query::database_of(transaction, context.database)?;
+        let database = crate::query::database_of(transaction, Some(database))?;
         let catalog = Catalog(transaction);
         let exists = catalog.find_table(&database, name.as_str())?.is_some();
         if exists && mode == FillMode::Set {
@@ -185,7 +237,11 @@ pub(super) fn fill(
     }
     let file = writer.finish()?;
     let (rows, size) = (file.rows, file.size);
-    commit(state, &record, vec![(file, size)], &properties)?;
+    let existing = match mode {
+        FillMode::SetOrReplace => Existing::Replace,
+        FillMode::Set | FillMode::Append | FillMode::SetOrAppend => Existing::Keep,
+    };
+    commit(state, &record, vec![(file, size)], &properties, existing)?;
     Ok(ResultTable::new(
         "Table_0",
         [

@@ -78,7 +78,7 @@ pub(super) fn mapping_rows(database: &DatabaseName, mappings: &[MappingRecord]) 
 }
 
 /// What the service hands out for queued ingestion, in URLs that the caller can reach.
-fn resources(state: &State, base_url: &str) -> IngestionResources {
+pub(super) fn resources(state: &State, base_url: &str) -> IngestionResources {
     let url = |kind: &str, name: &str, permissions: &str| {
         SecretUrl::new(format!(
             "{base_url}/{ACCOUNT}/{name}?{}",
@@ -106,10 +106,7 @@ pub(super) fn show(
     let catalog = Catalog(connection);
     let database = || crate::query::database_of(connection, context.database);
     Ok(match command {
-        Command::IngestionResources => match &state.account {
-            Some(account) => account.resources()?.encode(),
-            None => resources(state, context.base_url).encode(),
-        },
+        Command::IngestionResources => super::ingestion_resources(state, context.base_url)?.encode(),
         Command::IdentityToken => table([("AuthorizationContext", T::String)])
             .with_row(vec![crate::token::issue(&state.signer).into()]),
         Command::ShowVersion => table([
@@ -232,6 +229,16 @@ pub(super) fn show(
         }
         Command::ShowIngestionFailures { operation } => failures(connection, operation.as_deref())?,
         Command::ShowIngestionSources => sources(connection)?,
+        Command::ShowOperations { ids } => operations(connection, &ids)?,
+        Command::ShowOperationDetails { id } => match crate::store::operations::result(connection, &id)? {
+            Some(result) => result,
+            None => {
+                return Err(
+                    kusto_engine::EngineError::NotFound { kind: "result of operation", name: id }.into()
+                );
+            }
+        },
+        Command::ShowCapacity { resource } => capacity(state, resource.as_deref()),
         other => return Err(ServiceError::BadRequest(format!("the command {other:?} cannot be shown"))),
     })
 }
@@ -369,6 +376,82 @@ fn failures(connection: &Connection, operation: Option<&str>) -> Result<ResultTa
         result = result.with_row(row?);
     }
     Ok(result)
+}
+
+fn operations(connection: &Connection, ids: &[String]) -> Result<ResultTable, ServiceError> {
+    let mut result = table([
+        ("OperationId", T::Guid),
+        ("Operation", T::String),
+        ("NodeId", T::String),
+        ("StartedOn", T::DateTime),
+        ("LastUpdatedOn", T::DateTime),
+        ("Duration", T::Timespan),
+        ("State", T::String),
+        ("Status", T::String),
+        ("RootActivityId", T::Guid),
+        ("ShouldRetry", T::Bool),
+        ("Database", T::String),
+        ("Table", T::String),
+        ("Principal", T::String),
+    ]);
+    let mut statement = connection.prepare_cached(
+        "SELECT id, kind, started, updated, state, status, retry, database, table_name
+         FROM operations ORDER BY started DESC LIMIT 10000",
+    )?;
+    let rows = statement.query_map([], |row| {
+        let text = |index: usize| row.get::<_, String>(index).map(Value::from);
+        let (started, updated): (i64, i64) = (row.get(2)?, row.get(3)?);
+        let duration = kusto_types::Timespan::from_duration(std::time::Duration::from_nanos(
+            u64::try_from(updated - started).unwrap_or(0).saturating_mul(100),
+        ));
+        Ok(vec![
+            text(0)?,
+            text(1)?,
+            "local".into(),
+            instant(Some(started)),
+            instant(Some(updated)),
+            duration.to_string().into(),
+            text(4)?,
+            text(5)?,
+            text(0)?,
+            row.get::<_, bool>(6)?.into(),
+            text(7)?,
+            text(8)?,
+            "".into(),
+        ])
+    })?;
+    for row in rows {
+        let row = row?;
+        let wanted = ids.is_empty()
+            || row[0].as_str().is_some_and(|id| ids.iter().any(|wanted| wanted.eq_ignore_ascii_case(id)));
+        if wanted {
+            result = result.with_row(row);
+        }
+    }
+    Ok(result)
+}
+
+/// How many ingestion commands may run at once, and how many do.
+fn capacity(state: &State, resource: Option<&str>) -> ResultTable {
+    let mut result = table([
+        ("Resource", T::String),
+        ("Total", T::Long),
+        ("Consumed", T::Long),
+        ("Remaining", T::Long),
+        ("Origin", T::String),
+    ]);
+    let remaining = state.capacity.available_permits();
+    // The commands say `ingestions` or `data-ingestion`, the row says Ingestions.
+    if resource.is_none_or(|name| name.to_ascii_lowercase().contains("ingestion")) {
+        result = result.with_row(vec![
+            "Ingestions".into(),
+            state.capacity_total.into(),
+            state.capacity_total.saturating_sub(remaining).into(),
+            remaining.into(),
+            "CapacityPolicy/Ingestion".into(),
+        ]);
+    }
+    result
 }
 
 fn sources(connection: &Connection) -> Result<ResultTable, ServiceError> {

@@ -21,13 +21,13 @@ pub(crate) enum ResultFormat {
 }
 
 /// The ids of one request.
-struct Ids {
+pub(crate) struct Ids {
     client: String,
     activity: String,
 }
 
 impl Ids {
-    fn of(call: &Call) -> Self {
+    pub(crate) fn of(call: &Call) -> Self {
         let activity = uuid::Uuid::new_v4().to_string();
         let client = call
             .header("x-ms-client-request-id")
@@ -41,11 +41,11 @@ impl Ids {
         response
     }
 
-    fn answer(&self, body: &Value) -> Response {
+    pub(crate) fn answer(&self, body: &Value) -> Response {
         self.stamp(text(StatusCode::OK, "application/json; charset=utf-8", body.to_string()))
     }
 
-    fn fail(&self, error: &ServiceError) -> Response {
+    pub(crate) fn fail(&self, error: &ServiceError) -> Response {
         let (status, body) = error.response(&self.activity);
         if status >= 500 {
             tracing::error!(
@@ -54,7 +54,11 @@ impl Ids {
                 "a request failed"
             );
         }
-        self.error(status, &body)
+        let mut response = self.error(status, &body);
+        if let ServiceError::Throttled { after: Some(after), .. } = error {
+            set(&mut response, "retry-after", &after.as_secs().max(1).to_string());
+        }
+        response
     }
 
     fn error(&self, status: u16, body: &OneApiError) -> Response {
@@ -85,7 +89,7 @@ pub(crate) fn not_found(call: &Call) -> Response {
 }
 
 /// Scheme, host and port as the caller wrote them.
-fn base_url(call: &Call) -> String {
+pub(crate) fn base_url(call: &Call) -> String {
     let scheme = call.header("x-forwarded-proto").unwrap_or("http");
     format!("{scheme}://{}", call.header("host").unwrap_or("localhost"))
 }

@@ -2,6 +2,7 @@
 //! transaction, so that a crash leaves a message either queued or in a batch.
 
 use super::failpoint::reach;
+use super::target::Target;
 use super::work::{Delivery, WorkSource};
 use crate::ServiceError;
 use crate::state::State;
@@ -9,8 +10,7 @@ use crate::store::batches::{self, BatchKey};
 use crate::store::reports::{self, Outcome};
 use crate::token;
 use kusto_batch::{Batcher, Incoming};
-use kusto_engine::Catalog;
-use kusto_types::{ByteSize, Compression, DataFormat, DateTime, IngestionMapping};
+use kusto_types::{ByteSize, Compression, DateTime};
 use kusto_wire::IngestionMessage;
 use rusqlite::Connection;
 use std::sync::Arc;
@@ -146,6 +146,12 @@ fn accept(
         tracing::info!(source = %message.id, "the same source was posted before; the message is dropped");
         return Ok(false);
     };
+    if batches::was_streamed(transaction, &message)? {
+        // The client streamed the source, did not hear of it and queued it after all.
+        let outcome = Outcome::Succeeded { rows: 0, dropped: None };
+        reports::record(transaction, id, &message, &uuid::Uuid::new_v4().to_string(), &outcome)?;
+        return Ok(false);
+    }
     if let Some(outcome) = refuse(state, transaction, &message)? {
         reports::record(transaction, id, &message, &uuid::Uuid::new_v4().to_string(), &outcome)?;
         return Ok(false);
@@ -188,68 +194,19 @@ fn refuse(
     transaction: &Connection,
     message: &IngestionMessage,
 ) -> Result<Option<Outcome>, ServiceError> {
-    let fail = |code: &str, details: String| Ok(Some(Outcome::permanent(code, details)));
     let additional = &message.additional;
     if !additional.authorization_context.as_deref().is_some_and(|token| token::verify(&state.signer, token)) {
-        return fail(
+        return Ok(Some(Outcome::permanent(
             "BadRequest_InvalidKustoIdentityToken",
-            "the message's identity token is missing, expired or of another service; ask .get kusto identity token again".to_owned(),
-        );
+            "the message's identity token is missing, expired or of another service; ask .get kusto identity token again",
+        )));
     }
-    let catalog = Catalog(transaction);
-    let Ok(database) = catalog.database(message.database.as_str()) else {
-        return fail("BadRequest_DatabaseNotExist", format!("database {} does not exist", message.database));
-    };
-    let Some(table) = catalog.find_table(&database, message.table.as_str())? else {
-        return fail(
-            "BadRequest_TableNotExist",
-            format!("table {} does not exist in database {database}", message.table),
-        );
-    };
-    let format = match additional.format.or_else(|| DataFormat::from_path(&message.blob.without_secrets())) {
-        Some(format) => format,
-        None => DataFormat::Csv,
-    };
-    if let Some(policy) = additional.creation_time.as_ref().filter(|text| DateTime::parse(text).is_none()) {
-        return fail(
-            "BadRequest_MalformedIngestionProperty",
-            format!("creationTime {policy:?} is not a datetime"),
-        );
-    }
-    let mapping = match (&additional.ingestion_mapping, &additional.ingestion_mapping_reference) {
-        (Some(_), Some(_)) => {
-            return fail(
-                "BadRequest_DuplicateMapping",
-                "both a mapping and a mapping reference are given; give one".to_owned(),
-            );
-        }
-        (Some(json), None) => match IngestionMapping::parse(format.mapping_kind(), json) {
-            Ok(mapping) => Some(mapping),
-            Err(error) => {
-                return fail("BadRequest_InvalidMapping", error.to_string());
-            }
-        },
-        (None, Some(name)) => match catalog.find_mapping(&table, format.mapping_kind(), name.as_str())? {
-            Some(mapping) => Some(mapping),
-            None => {
-                return fail(
-                    "BadRequest_MappingReferenceWasNotFound",
-                    format!("table {} has no {} mapping named {name}", message.table, format.mapping_kind()),
-                );
-            }
-        },
-        (None, None) => None,
-    };
-    let request = kusto_decode::DecodeRequest {
-        format,
-        schema: &table.schema,
-        mapping: mapping.as_ref(),
-        ignore_first_record: false,
-        source_location: "",
-        validation: kusto_decode::Validation::Fail,
-    };
-    if let Err(error) = request.check() {
-        return fail(error.code(), error.to_string());
-    }
-    Ok(None)
+    let found = Target::find(
+        transaction,
+        message.database.as_str(),
+        message.table.as_str(),
+        additional,
+        &message.blob.without_secrets(),
+    )?;
+    Ok(found.err())
 }

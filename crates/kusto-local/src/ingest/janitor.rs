@@ -76,6 +76,11 @@ pub(crate) fn sweep(store: &Store, grace: Duration) -> Result<(), ServiceError> 
             "DELETE FROM sources WHERE finished < ?1",
             [DateTime::now().ticks() - 7 * TICKS_PER_DAY],
         )?;
+        let week = DateTime::now().ticks() - 7 * TICKS_PER_DAY;
+        transaction.execute("DELETE FROM operations WHERE updated < ?1 AND state <> 'InProgress'", [week])?;
+        transaction.execute("DELETE FROM rest_operations WHERE started < ?1", [week])?;
+        transaction
+            .execute("DELETE FROM rest_blobs WHERE operation NOT IN (SELECT id FROM rest_operations)", [])?;
         let extents: HashSet<String> = Catalog(transaction).extent_paths()?.into_iter().collect();
         Ok::<_, ServiceError>((blobs::referenced(transaction)?, extents))
     })?;

@@ -6,15 +6,15 @@
 
 use super::failpoint::reach;
 use super::fetch;
-use super::stage::{Stage, Target, add_file, commit_of};
+use super::stage::{Stage, add_file, commit_of};
+use super::target::Target;
 use crate::ServiceError;
 use crate::state::State;
-use crate::store::Store;
 use crate::store::batches::{self, SealedBatch, SourceRow};
 use crate::store::reports::{self, Outcome};
 use kusto_decode::DecodeReport;
-use kusto_engine::{Catalog, CatalogCommit, CommitOutcome, TableCommit, TableId};
-use kusto_types::{DataFormat, DateTime, IngestionMapping};
+use kusto_engine::{CatalogCommit, CommitOutcome, TableCommit};
+use kusto_types::DateTime;
 use kusto_wire::FailureStatus;
 use std::sync::Arc;
 use std::time::Duration;
@@ -114,63 +114,23 @@ async fn next(state: &Arc<State>) -> Result<Option<SealedBatch>, ServiceError> {
     .await
 }
 
-/// What a batch goes into, read fresh so that a changed schema is seen.
-fn target(store: &Store, source: &SourceRow) -> Result<Result<(TableId, Target), Outcome>, ServiceError> {
-    let message = &source.message;
-    store.read(|connection| {
-        let catalog = Catalog(connection);
-        let Ok(database) = catalog.database(message.database.as_str()) else {
-            return Ok(Err(Outcome::permanent(
-                "BadRequest_DatabaseNotExist",
-                format!("database {} does not exist", message.database),
-            )));
-        };
-        let Some(table) = catalog.find_table(&database, message.table.as_str())? else {
-            return Ok(Err(Outcome::permanent(
-                "BadRequest_TableNotExist",
-                format!("table {} does not exist", message.table),
-            )));
-        };
-        let additional = &message.additional;
-        let format = additional
-            .format
-            .or_else(|| DataFormat::from_path(&message.blob.without_secrets()))
-            .unwrap_or(DataFormat::Csv);
-        let mapping = match (&additional.ingestion_mapping, &additional.ingestion_mapping_reference) {
-            (Some(json), _) => match IngestionMapping::parse(format.mapping_kind(), json) {
-                Ok(mapping) => Some(mapping),
-                Err(error) => {
-                    return Ok(Err(Outcome::permanent("BadRequest_InvalidMapping", error.to_string())));
-                }
-            },
-            (None, Some(name)) => match catalog.find_mapping(&table, format.mapping_kind(), name.as_str())? {
-                Some(mapping) => Some(mapping),
-                None => {
-                    return Ok(Err(Outcome::permanent(
-                        "BadRequest_MappingReferenceWasNotFound",
-                        format!("mapping {name} does not exist"),
-                    )));
-                }
-            },
-            (None, None) => None,
-        };
-        let target = Target {
-            schema: table.schema,
-            mapping,
-            format,
-            ignore_first_record: additional.ignore_first_record,
-            validation: Target::validation(message),
-        };
-        Ok(Ok((table.id, target)))
-    })
-}
-
 async fn read_target(
     state: &Arc<State>,
     source: &SourceRow,
-) -> Result<Result<(TableId, Target), Outcome>, ServiceError> {
-    let source = source.clone();
-    crate::store::blocking(&state.store, move |store| target(store, &source)).await
+) -> Result<Result<Target, Outcome>, ServiceError> {
+    let message = source.message.clone();
+    crate::store::blocking(&state.store, move |store| {
+        store.read(|connection| {
+            Target::find(
+                connection,
+                message.database.as_str(),
+                message.table.as_str(),
+                &message.additional,
+                &message.blob.without_secrets(),
+            )
+        })
+    })
+    .await
 }
 
 async fn load(
@@ -184,14 +144,14 @@ async fn load(
     let mut table = None;
     let mut stage = Stage::new(&state.store.root.join("extents"), format!("{}-{}", batch.id, batch.attempts));
     for (index, source) in batch.sources.iter().enumerate() {
-        let (id, target) = match read_target(state, source).await? {
+        let target = match read_target(state, source).await? {
             Ok(found) => found,
             Err(outcome) => {
                 outcomes.push((index, outcome));
                 continue;
             }
         };
-        table = Some(id);
+        table = Some(target.table);
         let fetched = match fetch::fetch(state, &source.message.blob).await? {
             Ok(fetched) => fetched,
             Err(outcome) => {

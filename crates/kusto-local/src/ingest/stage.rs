@@ -2,46 +2,19 @@
 //! a large one gets its own, so that a fault found late spoils no other source.
 
 use super::fetch::Fetched;
+use super::target::Target;
 use crate::ServiceError;
 use crate::store::reports::Outcome;
 use arrow_array::RecordBatch;
-use kusto_decode::{DecodeError, DecodeReport, DecodeRequest, Input, Validation, decode};
-use kusto_engine::{Commit, EngineError, ExtentFile, ExtentWriter, NewExtent, TableId};
-use kusto_types::{DataFormat, DateTime, IngestionMapping, TableSchema, arrow_schema};
-use kusto_wire::{AdditionalProperties, FailureStatus, IngestionMessage};
+use kusto_decode::{DecodeError, DecodeReport, Input, decode};
+use kusto_engine::{Commit, EngineError, Existing, ExtentFile, ExtentWriter, NewExtent, TableId};
+use kusto_types::{DateTime, TableSchema, arrow_schema};
+use kusto_wire::{AdditionalProperties, FailureStatus};
 use std::path::Path;
 use std::sync::Arc;
 
 /// Decoded bytes of one source that are kept in memory before it gets its own extent.
 const SHARED: usize = 16 * 1024 * 1024;
-
-/// How a message's source is read into its table.
-pub(crate) struct Target {
-    pub(crate) schema: TableSchema,
-    pub(crate) mapping: Option<IngestionMapping>,
-    pub(crate) format: DataFormat,
-    pub(crate) ignore_first_record: bool,
-    pub(crate) validation: Validation,
-}
-
-impl Target {
-    /// What a message's validation policy asks for.
-    pub(crate) fn validation(message: &IngestionMessage) -> Validation {
-        let Some(json) = &message.additional.validation_policy else { return Validation::Fail };
-        let policy: serde_json::Value = serde_json::from_str(json).unwrap_or_default();
-        let member = |names: [&str; 3]| {
-            names.iter().find_map(|name| policy.get(name)).and_then(serde_json::Value::as_i64)
-        };
-        match (
-            member(["ValidationOptions", "validationOptions", "validation_options"]),
-            member(["ValidationImplications", "validationImplications", "validation_implications"]),
-        ) {
-            (Some(0), _) => Validation::Ignore,
-            (_, Some(1)) => Validation::DropRecord,
-            _ => Validation::Fail,
-        }
-    }
-}
 
 /// The extents of a batch under construction.
 pub(crate) struct Stage {
@@ -75,18 +48,10 @@ impl Stage {
         target: &Target,
         location: &str,
     ) -> Result<Result<DecodeReport, Outcome>, ServiceError> {
-        let request = DecodeRequest {
-            format: target.format,
-            schema: &target.schema,
-            mapping: target.mapping.as_ref(),
-            ignore_first_record: target.ignore_first_record,
-            source_location: location,
-            validation: target.validation,
-        };
         let mut held: Vec<RecordBatch> = Vec::new();
         let mut held_bytes = 0;
         let mut own: Option<ExtentWriter> = None;
-        let report = decode(input, &request, &mut |batch| {
+        let report = decode(input, &target.request(location), &mut |batch| {
             let sink = |error: EngineError| DecodeError::Sink(Box::new(error));
             if let Some(writer) = &mut own {
                 return writer.write(&batch).map_err(sink);
@@ -161,7 +126,7 @@ pub(crate) fn commit_of(
         .collect();
     let unless_tagged =
         properties.ingest_if_not_exists.iter().map(|value| format!("ingest-by:{value}")).collect();
-    Commit { table, extents, unless_tagged }
+    Commit { table, extents, unless_tagged, existing: Existing::Keep }
 }
 
 /// Decodes a fetched file; a panic in a decoder is that source's fault alone.

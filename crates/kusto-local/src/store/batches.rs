@@ -3,7 +3,7 @@
 
 use crate::ServiceError;
 use kusto_batch::{Action, OpenBatch};
-use kusto_types::{ByteSize, DateTime};
+use kusto_types::{ByteSize, DateTime, SourceId};
 use kusto_wire::IngestionMessage;
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -61,7 +61,7 @@ pub(crate) struct SealedBatch {
 
 /// The dedup key of a message: the same post twice has it, another ingestion of the
 /// same blob has not.
-fn dedup(message: &IngestionMessage) -> String {
+pub(crate) fn dedup(message: &IngestionMessage) -> String {
     format!("{}|{}|{}|{}", message.database, message.table, message.id, message.blob.without_secrets())
 }
 
@@ -85,6 +85,45 @@ pub(crate) fn add_source(
             DateTime::now().ticks(),
         ])?;
     Ok((made == 1).then(|| connection.last_insert_rowid()))
+}
+
+/// The dedup key of a streamed source: a retry of the same request has it.
+fn streamed_key(database: &str, table: &str, id: SourceId) -> String {
+    format!("{database}|{table}|{id}|streamed")
+}
+
+/// Records a source that is streamed in this transaction; `None` when it was streamed
+/// before.
+pub(crate) fn add_streamed(
+    connection: &Connection,
+    database: &str,
+    table: &str,
+    id: SourceId,
+    rows: u64,
+) -> rusqlite::Result<bool> {
+    let made = connection
+        .prepare_cached(
+            "INSERT OR IGNORE INTO sources (source_id, dedup, database, table_name, path, message, state, received, finished, rows)
+             VALUES (?1, ?2, ?3, ?4, '', '', 'Succeeded', ?5, ?5, ?6)",
+        )?
+        .execute(params![
+            id.to_string(),
+            streamed_key(database, table, id),
+            database,
+            table,
+            DateTime::now().ticks(),
+            rows as i64,
+        ])?;
+    Ok(made == 1)
+}
+
+/// Whether a message's source is in the table already because it was streamed.
+pub(crate) fn was_streamed(connection: &Connection, message: &IngestionMessage) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM sources WHERE dedup = ?1)")?
+        .query_row([streamed_key(message.database.as_str(), message.table.as_str(), message.id)], |row| {
+            row.get(0)
+        })
 }
 
 /// Carries out what the batcher decided for a source.

@@ -1,0 +1,115 @@
+//! Where a source goes and how it is read: table, mapping and options, looked up fresh
+//! for each ingestion so that a changed schema is seen. One place for every path:
+//! queued, direct and streaming.
+
+use crate::ServiceError;
+use crate::store::reports::Outcome;
+use kusto_decode::{DecodeRequest, Validation};
+use kusto_engine::{Catalog, TableId};
+use kusto_types::{DataFormat, DateTime, IngestionMapping, TableSchema};
+use kusto_wire::AdditionalProperties;
+use rusqlite::Connection;
+
+/// How a source is read into its table.
+pub(crate) struct Target {
+    pub(crate) table: TableId,
+    pub(crate) schema: TableSchema,
+    pub(crate) mapping: Option<IngestionMapping>,
+    pub(crate) format: DataFormat,
+    pub(crate) ignore_first_record: bool,
+    pub(crate) validation: Validation,
+}
+
+/// What a validation policy asks for.
+fn validation(policy: Option<&str>) -> Validation {
+    let Some(json) = policy else { return Validation::Fail };
+    let policy: serde_json::Value = serde_json::from_str(json).unwrap_or_default();
+    let member =
+        |names: [&str; 3]| names.iter().find_map(|name| policy.get(name)).and_then(serde_json::Value::as_i64);
+    match (
+        member(["ValidationOptions", "validationOptions", "validation_options"]),
+        member(["ValidationImplications", "validationImplications", "validation_implications"]),
+    ) {
+        (Some(0), _) => Validation::Ignore,
+        (_, Some(1)) => Validation::DropRecord,
+        _ => Validation::Fail,
+    }
+}
+
+impl Target {
+    /// Looks up the table and the mapping that `properties` name; what is wrong with them
+    /// is an outcome. `path` gives the format when the properties do not.
+    pub(crate) fn find(
+        connection: &Connection,
+        database: &str,
+        table: &str,
+        properties: &AdditionalProperties,
+        path: &str,
+    ) -> Result<Result<Self, Outcome>, ServiceError> {
+        let fail = |code: &str, details: String| Ok(Err(Outcome::permanent(code, details)));
+        let catalog = Catalog(connection);
+        let Ok(database) = catalog.database(database) else {
+            return fail("BadRequest_DatabaseNotExist", format!("database {database} does not exist"));
+        };
+        let Some(record) = catalog.find_table(&database, table)? else {
+            return fail(
+                "BadRequest_TableNotExist",
+                format!("table {table} does not exist in database {database}"),
+            );
+        };
+        let format = properties.format.or_else(|| DataFormat::from_path(path)).unwrap_or(DataFormat::Csv);
+        if let Some(time) = properties.creation_time.as_ref().filter(|text| DateTime::parse(text).is_none()) {
+            return fail(
+                "BadRequest_MalformedIngestionProperty",
+                format!("creationTime {time:?} is not a datetime"),
+            );
+        }
+        let kind = format.mapping_kind();
+        let mapping = match (&properties.ingestion_mapping, &properties.ingestion_mapping_reference) {
+            (Some(_), Some(_)) => {
+                return fail(
+                    "BadRequest_DuplicateMapping",
+                    "both a mapping and a mapping reference are given; give one".to_owned(),
+                );
+            }
+            (Some(json), None) => match IngestionMapping::parse(kind, json) {
+                Ok(mapping) => Some(mapping),
+                Err(error) => return fail("BadRequest_InvalidMapping", error.to_string()),
+            },
+            (None, Some(name)) => match catalog.find_mapping(&record, kind, name.as_str())? {
+                Some(mapping) => Some(mapping),
+                None => {
+                    return fail(
+                        "BadRequest_MappingReferenceWasNotFound",
+                        format!("table {table} has no {kind} mapping named {name}"),
+                    );
+                }
+            },
+            (None, None) => None,
+        };
+        let target = Self {
+            table: record.id,
+            schema: record.schema,
+            mapping,
+            format,
+            ignore_first_record: properties.ignore_first_record,
+            validation: validation(properties.validation_policy.as_deref()),
+        };
+        if let Err(error) = target.request("").check() {
+            return fail(error.code(), error.to_string());
+        }
+        Ok(Ok(target))
+    }
+
+    /// What the decoder is asked for a source at `location`.
+    pub(crate) fn request<'t>(&'t self, location: &'t str) -> DecodeRequest<'t> {
+        DecodeRequest {
+            format: self.format,
+            schema: &self.schema,
+            mapping: self.mapping.as_ref(),
+            ignore_first_record: self.ignore_first_record,
+            source_location: location,
+            validation: self.validation,
+        }
+    }
+}
