@@ -18,7 +18,7 @@ impl Cluster {
         let Some(url) = &target.cluster else {
             let service = start(&target.data_dir).await?;
             let endpoint = Endpoint::parse(&service.url())?;
-            let client = KustoClient::new(endpoint, Credential::None)?.with_application("kin");
+            let client = KustoClient::new(endpoint, Credential::none())?.with_application("kin");
             return Ok(Self { client, embedded: Some(service) });
         };
         let endpoint = Endpoint::parse(url)?;
@@ -30,10 +30,10 @@ impl Cluster {
             (None, false) => Auth::Az,
         });
         let credential = match auth {
-            Auth::None => Credential::None,
+            Auth::None => Credential::none(),
             Auth::Az => Credential::azure_cli(),
             Auth::Token => match &target.token {
-                Some(token) => Credential::Token(token.clone().into()),
+                Some(token) => Credential::token(token.clone()),
                 None => return Err(Failure::usage("--auth token needs a token in KIN_TOKEN or --token")),
             },
         };

@@ -22,12 +22,19 @@ pub struct RetryPolicy {
     pub first_pause: Duration,
     /// The longest pause.
     pub longest_pause: Duration,
+    /// Most retries of all requests of one call of the library together.
+    pub call_retries: u32,
 }
 
 impl Default for RetryPolicy {
-    /// Four attempts, pauses from 0.5 s to 30 s.
+    /// Four attempts, pauses from 0.5 s to 30 s, 64 retries a call.
     fn default() -> Self {
-        Self { attempts: 4, first_pause: Duration::from_millis(500), longest_pause: Duration::from_secs(30) }
+        Self {
+            attempts: 4,
+            first_pause: Duration::from_millis(500),
+            longest_pause: Duration::from_secs(30),
+            call_retries: 64,
+        }
     }
 }
 

@@ -10,7 +10,7 @@
 //! # async fn run() -> Result<(), kusto_ingest::Error> {
 //! use kusto_ingest::{Credential, Endpoint, IngestionProperties, KustoClient, Outcome, QueuedIngestClient};
 //!
-//! let cluster = KustoClient::new(Endpoint::parse("http://localhost:8080")?, Credential::None)?;
+//! let cluster = KustoClient::new(Endpoint::parse("http://localhost:8080")?, Credential::none())?;
 //! let client = QueuedIngestClient::new(&cluster);
 //! let target = IngestionProperties::new("NetDefaultDB", "Flights")?.tracked();
 //! let handle = client.ingest_file("flights.csv", &target).await?; // accepted

@@ -95,7 +95,7 @@ async fn fixture(broken: impl Fn(&str, &str) -> bool + Send + Sync + 'static) ->
     };
     let cluster = KustoClient::with_transport(
         Endpoint::parse(&url).unwrap(),
-        Credential::None,
+        Credential::none(),
         Transport::new(retry).unwrap(),
     );
     cluster.management("NetDefaultDB", ".create table t1 (id:long, name:string, v:real)").await.unwrap();
