@@ -145,7 +145,7 @@ fn mapping_of(text: &str) -> Result<Mapping, Failure> {
     if path.is_file() {
         let json = std::fs::read_to_string(path)
             .map_err(|error| Failure::usage(format!("mapping file {text} cannot be read: {error}")))?;
-        return Ok(Mapping::Inline(json));
+        return Ok(Mapping::inline_json(json));
     }
     if text.contains(['/', '\\']) || text.ends_with(".json") {
         return Err(Failure::usage(format!("mapping file {text} does not exist")));
@@ -285,7 +285,7 @@ fn settle_header(plan: &mut FilePlan, inferred: &Inferred, schema: &TableSchema,
                 serde_json::json!({"column": column.name, "Properties": {"Path": path}})
             })
             .collect();
-        plan.mapping = Some(Mapping::Inline(serde_json::Value::Array(elements).to_string()));
+        plan.mapping = Some(Mapping::inline_json(serde_json::Value::Array(elements).to_string()));
     }
     if plan.format.family() != FormatFamily::Delimited || ingest.no_header {
         plan.header = false;
@@ -310,12 +310,12 @@ fn settle_header(plan: &mut FilePlan, inferred: &Inferred, schema: &TableSchema,
                 Some(serde_json::json!({"column": column.name, "Properties": {"Ordinal": ordinal.to_string()}}))
             })
             .collect();
-        plan.mapping = Some(Mapping::Inline(serde_json::Value::Array(elements).to_string()));
+        plan.mapping = Some(Mapping::inline_json(serde_json::Value::Array(elements).to_string()));
     }
 }
 
 impl FilePlan {
     pub(crate) fn source(&self) -> Source {
-        Source::File(self.path.clone())
+        Source::file(self.path.clone())
     }
 }

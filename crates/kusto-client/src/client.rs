@@ -174,6 +174,17 @@ impl KustoClient {
         })
     }
 
+    /// Runs a management command without sending it again after a fault: for commands that
+    /// must not run twice.
+    pub async fn command_once(&self, database: &str, command: &str) -> Result<DataSetV1, Error> {
+        let properties = RequestProperties::default();
+        let request = self.request("/v1/rest/mgmt", "execute", database, command, properties, COMMAND)?;
+        let answer = self.send(&ServiceRequest { resend: Resend::Never, ..request }).await?;
+        DataSetV1::decode(&answer.body).map_err(|error| {
+            Error::new(ErrorKind::Protocol, "the answer to the command cannot be read").caused_by(error)
+        })
+    }
+
     /// Runs a query.
     pub async fn query(&self, database: &str, query: &str) -> Result<DataSetV2, Error> {
         self.query_with(database, query, RequestProperties::default()).await
@@ -201,6 +212,19 @@ impl KustoClient {
         properties: RequestProperties,
         limit: Duration,
     ) -> Result<Bytes, Error> {
+        let request = self.request(path, activity, database, text, properties, limit)?;
+        Ok(self.send(&request).await?.body)
+    }
+
+    fn request(
+        &self,
+        path: &str,
+        activity: &'static str,
+        database: &str,
+        text: &str,
+        properties: RequestProperties,
+        limit: Duration,
+    ) -> Result<ServiceRequest, Error> {
         let request = Request {
             db: Some(database.to_owned()),
             csl: text.to_owned(),
@@ -209,19 +233,16 @@ impl KustoClient {
         let body = serde_json::to_vec(&request).map_err(|error| {
             Error::new(ErrorKind::Usage, "the request cannot be written").caused_by(error)
         })?;
-        let answer = self
-            .send(&ServiceRequest {
-                method: Method::POST,
-                path: path.to_owned(),
-                activity,
-                source: None,
-                headers: vec![("content-type", "application/json; charset=utf-8".to_owned())],
-                body: body.into(),
-                limit,
-                resend: Resend::ByPolicy,
-            })
-            .await?;
-        Ok(answer.body)
+        Ok(ServiceRequest {
+            method: Method::POST,
+            path: path.to_owned(),
+            activity,
+            source: None,
+            headers: vec![("content-type", "application/json; charset=utf-8".to_owned())],
+            body: body.into(),
+            limit,
+            resend: Resend::ByPolicy,
+        })
     }
 
     /// Sends a request to an endpoint of the service. A token that the service refuses

@@ -1,20 +1,26 @@
 //! Ingestion into Kusto (Azure Data Explorer, Fabric Eventhouse).
 //!
-//! *Queued* ingestion: the source is compressed and uploaded to storage that the
-//! service hands out, a message is posted to a queue, the service batches, loads and
-//! reports. *Accepted* (the message is in the queue) and *ingested* (the rows are in
-//! the table) are different promises, and different methods; when nothing is known
-//! the outcome is [`Outcome::Unknown`], never a success.
+//! | client | what it does | when the handle is given |
+//! |---|---|---|
+//! | [`QueuedIngestClient`] | uploads, hands over to the service, which batches, retries and reports | *accepted* |
+//! | [`StreamingIngestClient`] | one request, at most 10 MiB | *ingested* |
+//! | [`ManagedStreamingIngestClient`] | streams what can be streamed and queues the rest | either; [`IngestionHandle::route`] says which |
+//! | [`DirectIngestClient`] | a command on the engine, within its capacity | *ingested*, or *accepted* when async |
+//!
+//! All take the same [`Source`]s and [`IngestionProperties`] and give the same
+//! [`IngestionHandle`]. *Accepted* (the service has it) and *ingested* (the rows are in
+//! the table) are different promises; when nothing is known the outcome is
+//! [`Outcome::Unknown`], never a success.
 //!
 //! ```no_run
 //! # async fn run() -> Result<(), kusto_ingest::Error> {
-//! use kusto_ingest::{Credential, Endpoint, IngestionProperties, KustoClient, Outcome, QueuedIngestClient};
+//! use kusto_ingest::{IngestionProperties, KustoClient, Outcome, QueuedIngestClient};
 //!
-//! let cluster = KustoClient::new(Endpoint::parse("http://localhost:8080")?, Credential::none())?;
+//! let cluster = KustoClient::from_connection_string("http://localhost:8080")?;
 //! let client = QueuedIngestClient::new(&cluster);
 //! let target = IngestionProperties::new("NetDefaultDB", "Flights")?.tracked();
 //! let handle = client.ingest_file("flights.csv", &target).await?; // accepted
-//! match handle.ingested().await? {
+//! match handle.ingested().await {
 //!     Outcome::Succeeded => println!("in the table"),
 //!     other => println!("not in the table: {other:?}"),
 //! }
@@ -22,9 +28,15 @@
 //! # }
 //! ```
 
-#![warn(missing_docs)]
+#![deny(missing_docs)]
 
-mod handle;
+pub mod blocking;
+mod budget;
+mod call;
+mod direct;
+mod managed;
+mod mapping;
+mod options;
 mod pack;
 mod progress;
 mod properties;
@@ -32,14 +44,38 @@ mod queued;
 mod ranking;
 mod resources;
 mod source;
+mod split;
 mod storage;
+mod streaming;
+mod tracking;
 mod upload;
 
-pub use handle::{IngestionHandle, Outcome};
-pub use kusto_client::{Credential, Endpoint, Error, ErrorKind, KustoClient, RetryPolicy, Transport};
-pub use kusto_types::{DataFormat, DatabaseName, MappingName, SourceId, TableName};
-pub use kusto_wire::{ReportLevel, ReportMethod, SecretUrl};
-pub use progress::Progress;
-pub use properties::{IngestionProperties, Mapping};
+pub use call::{Call, Ingest, IngestClient};
+pub use direct::{DirectIngestClient, Execution, QueryIngestion};
+pub use kusto_client::{
+    AccessToken, ChainSending, ClientDetails, ConnectionString, Credential, DeviceCodePrompt, Endpoint,
+    Error, ErrorKind, KustoClient, ManagedIdentity, RetryPolicy, TokenProvider, TokenRequest, Transport,
+    TransportBuilder, TrustedEndpoints,
+};
+pub use kusto_types::{Compression, DataFormat, DatabaseName, MappingKind, MappingName, SourceId, TableName};
+pub use kusto_wire::{
+    FailureCategory, FailureMessage, FailureStatus, IngestionErrorCode, ReportLevel, ReportMethod, SecretUrl,
+    SuccessMessage,
+};
+pub use managed::{
+    DefaultManagedStreamingPolicy, ManagedStreamingIngestClient, ManagedStreamingPolicy, Reaction,
+    StreamingFailure,
+};
+pub use mapping::{ColumnMapping, Mapping, MappingTransform};
+pub use options::IngestOptions;
+pub use progress::{Progress, ProgressEvent};
+pub use properties::{AfterSuccess, IngestionProperties, ValidationImplications, ValidationOptions};
 pub use queued::QueuedIngestClient;
-pub use source::Source;
+pub use resources::Protocol;
+pub use source::{Blob, Reading, Source, Writing};
+pub use streaming::{MAX_STREAMED, StreamingIngestClient};
+pub use tracking::{
+    FallbackReason, IngestionHandle, Lease, Method, Outcome, PollPolicy, Report, ReportQueue, Route,
+    SourceOutcome,
+};
+pub use upload::{ContainerUploader, UploadMethod, Uploader};

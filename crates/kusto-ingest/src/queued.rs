@@ -1,222 +1,254 @@
-//! Queued ingestion: upload, status row, message.
+//! Queued ingestion: upload, then hand over to the service, by message (v1) or by
+//! request (v2).
 
-use crate::handle::{IngestionHandle, Outcome, read_status};
+mod message;
+mod request;
+
+use crate::call::{Call, Ingest, IngestClient, bounded};
+use crate::options::{IngestOptions, Shared};
 use crate::pack::Packing;
-use crate::progress::Progress;
-use crate::properties::IngestionProperties;
-use crate::resources::ResourceCache;
-use crate::source::Source;
-use crate::{Error, ErrorKind, KustoClient, SecretUrl, Transport, storage, upload};
-use bytes::Bytes;
-use kusto_types::{Compression, DateTime, SourceId};
-use kusto_wire::{IngestionMessage, IngestionResources, ReportMethod, StatusRow, StatusTablePointer};
-use secrecy::ExposeSecret;
+use crate::source::{Content, Source};
+use crate::split::Splitter;
+use crate::tracking::{IngestionHandle, Method, Outcome, ReportQueue, Standing};
+use crate::upload::Upload;
+use crate::{Error, ErrorKind, IngestionProperties, KustoClient, Progress, SecretUrl, Transport};
+use futures_util::future::BoxFuture;
+use kusto_types::{Compression, DataFormat, SourceId};
+use kusto_wire::{FailureMessage, SuccessMessage};
 use std::path::Path;
 use std::sync::Arc;
+use tracing::Instrument;
 
-/// Azure's limit for a queue message, in base64.
-const MAX_MESSAGE: usize = 64 * 1024;
-
-/// Ingests through the service's queues. Cheap to clone; clones share resources.
+/// Ingests through the service's queue. Cheap to clone; clones share resources, memory
+/// budget and poller.
 #[derive(Clone)]
 pub struct QueuedIngestClient {
-    service: KustoClient,
-    transport: Transport,
-    cache: Arc<ResourceCache>,
+    shared: Arc<Shared>,
 }
 
 impl std::fmt::Debug for QueuedIngestClient {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("QueuedIngestClient").field("service", self.service.endpoint()).finish_non_exhaustive()
+        f.debug_struct("QueuedIngestClient")
+            .field("service", self.shared.service.client.endpoint())
+            .finish_non_exhaustive()
     }
+}
+
+/// A blob that is ready to be handed over.
+#[derive(Debug, Clone)]
+pub(crate) struct Ready {
+    pub(crate) id: SourceId,
+    pub(crate) url: SecretUrl,
+    pub(crate) raw_size: Option<u64>,
+    /// Whether it begins a source: a header is only there.
+    pub(crate) first: bool,
+}
+
+/// The id of a part of a source: that of the source for the first, and for the others
+/// one that the same source always gives.
+pub(crate) fn part_id(source: SourceId, part: usize) -> SourceId {
+    let mut bytes = *source.0.as_bytes();
+    for (byte, change) in bytes[12..].iter_mut().zip((part as u32).to_be_bytes()) {
+        *byte ^= change;
+    }
+    SourceId(uuid::Uuid::from_bytes(bytes))
 }
 
 impl QueuedIngestClient {
     /// A client for a cluster; the data-management endpoint is derived from its URL.
     pub fn new(cluster: &KustoClient) -> Self {
-        let service = cluster.ingestion();
-        let transport = service.transport().clone();
-        Self { cache: Arc::new(ResourceCache::new(service.clone())), service, transport }
+        Self::with_options(cluster, IngestOptions::default())
     }
 
-    /// Ingests a local file. The file is compressed while it is read; it is never held
-    /// in memory as a whole. Returns once the service has *accepted* it.
-    pub async fn ingest_file(
+    /// A client with other settings.
+    pub fn with_options(cluster: &KustoClient, options: IngestOptions) -> Self {
+        Self { shared: Shared::new(cluster, options) }
+    }
+
+    pub(crate) fn of(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// Ingests a source. Awaiting it returns once the service has *accepted* the source.
+    pub fn ingest(&self, source: impl Into<Source>, properties: &IngestionProperties) -> Ingest<'_> {
+        Ingest::new(self, source, properties)
+    }
+
+    /// Ingests a local file. It is compressed while it is read; it is never held in memory
+    /// as a whole.
+    pub fn ingest_file(&self, path: impl AsRef<Path>, properties: &IngestionProperties) -> Ingest<'_> {
+        self.ingest(Source::file(path.as_ref()), properties)
+    }
+
+    /// The reports of sources that failed (v1).
+    pub fn failures(&self) -> ReportQueue<FailureMessage> {
+        ReportQueue::failures(self.shared.service.clone())
+    }
+
+    /// The reports of sources that succeeded (v1), of ingestions that asked for them.
+    pub fn successes(&self) -> ReportQueue<SuccessMessage> {
+        ReportQueue::successes(self.shared.service.clone())
+    }
+
+    /// What the status table (v1) says of a source, of this process or another; `None`
+    /// while it is pending.
+    pub async fn outcome(&self, id: SourceId) -> Result<Option<Outcome>, Error> {
+        let standing = Standing::Asked { keys: vec![message::key(id)] };
+        let details = self.handle(id, standing, Progress::default()).details().await?;
+        Ok(details.into_iter().next().and_then(|source| source.outcome))
+    }
+
+    fn handle(&self, id: SourceId, standing: Standing, progress: Progress) -> IngestionHandle {
+        IngestionHandle::new(
+            self.shared.service.client.endpoint(),
+            id,
+            Method::Queued,
+            standing,
+            self.shared.tracker.clone(),
+            progress,
+        )
+    }
+
+    pub(crate) async fn run(&self, call: Call, transport: Transport) -> Result<IngestionHandle, Error> {
+        let Call { source, properties, progress, .. } = call;
+        let (blobs, format) = match &source.content {
+            Content::Blobs(_) => self.named(&source, &properties)?,
+            _ => self.uploaded(&source, &properties, &progress, &transport).await?,
+        };
+        let standing = async {
+            match self.shared.service.rest().await? {
+                Some(settings) => {
+                    request::submit(&self.shared, &transport, settings, &blobs, &properties, format).await
+                }
+                None => message::post(&self.shared, &transport, &blobs, &properties, format).await,
+            }
+        }
+        .instrument(tracing::debug_span!("post", blobs = blobs.len()))
+        .await?;
+        progress.accepted(source.id);
+        Ok(self.handle(source.id, standing, progress))
+    }
+
+    /// Blobs that the service reads itself.
+    fn named(
         &self,
-        path: impl AsRef<Path>,
+        source: &Source,
         properties: &IngestionProperties,
-    ) -> Result<IngestionHandle, Error> {
-        self.ingest(Source::File(path.as_ref().to_owned()), properties).await
+    ) -> Result<(Vec<Ready>, DataFormat), Error> {
+        let Content::Blobs(blobs) = &source.content else { return Ok((Vec::new(), DataFormat::Csv)) };
+        let said = properties.format.or(source.format);
+        let mut format = None;
+        let mut seen = std::collections::HashSet::new();
+        for blob in blobs {
+            blob.check()?;
+            let own = said.or_else(|| blob.named_format()).unwrap_or(DataFormat::Csv);
+            if *format.get_or_insert(own) != own {
+                return Err(Error::new(
+                    ErrorKind::Usage,
+                    "the blobs of one operation must have one format; say it, or ingest them apart",
+                ));
+            }
+            if !seen.insert(blob.url.without_secrets()) {
+                return Err(Error::new(
+                    ErrorKind::Usage,
+                    format!("{} stands twice among the blobs of the operation", blob.url),
+                ));
+            }
+            self.shared.check_size(properties, blob.raw_size.or(source.raw_size))?;
+        }
+        let Some(format) = format else {
+            return Err(Error::new(ErrorKind::Usage, "no blob was named"));
+        };
+        properties.check(format)?;
+        let ready = blobs.iter().enumerate().map(|(index, blob)| Ready {
+            id: blob.id.unwrap_or_else(|| part_id(source.id, index)),
+            url: blob.url.clone(),
+            raw_size: blob.raw_size.or(source.raw_size),
+            first: true,
+        });
+        Ok((ready.collect(), format))
     }
 
-    /// Ingests bytes in memory.
-    pub async fn ingest_bytes(
+    /// A source of this machine, uploaded in one part or several.
+    async fn uploaded(
         &self,
-        bytes: impl Into<Bytes>,
-        properties: &IngestionProperties,
-    ) -> Result<IngestionHandle, Error> {
-        self.ingest(Source::Bytes(bytes.into()), properties).await
-    }
-
-    /// Ingests a blob that the service can read itself; `raw_size` are its uncompressed
-    /// bytes, if known.
-    pub async fn ingest_blob(
-        &self,
-        url: SecretUrl,
-        raw_size: Option<u64>,
-        properties: &IngestionProperties,
-    ) -> Result<IngestionHandle, Error> {
-        self.ingest(Source::Blob { url, raw_size }, properties).await
-    }
-
-    /// Ingests any source with a random source id.
-    pub async fn ingest(
-        &self,
-        source: Source,
-        properties: &IngestionProperties,
-    ) -> Result<IngestionHandle, Error> {
-        self.ingest_as(SourceId::random(), source, properties, &Progress::default()).await
-    }
-
-    /// Ingests any source under a given id and counts into `progress`.
-    pub async fn ingest_as(
-        &self,
-        id: SourceId,
-        source: Source,
+        source: &Source,
         properties: &IngestionProperties,
         progress: &Progress,
-    ) -> Result<IngestionHandle, Error> {
-        let inspecting = source.clone();
-        let said = properties.format;
-        let inspected =
-            tokio::task::spawn_blocking(move || inspecting.inspect(said)).await.map_err(|error| {
-                Error::new(ErrorKind::Source, "looking at the source failed").caused_by(error)
-            })??;
+        transport: &Transport,
+    ) -> Result<(Vec<Ready>, DataFormat), Error> {
+        let opened = source.open_at(0).await?;
+        let inspected = source.inspect(&opened, properties.format)?;
         properties.check(inspected.format)?;
-        let (blob, raw_size) = match &source {
-            Source::Blob { url, .. } => (url.clone(), inspected.size),
-            Source::File(_) | Source::Bytes(_) => {
-                let plain = inspected.compression == Compression::None;
-                let packing =
-                    if plain && inspected.format.is_compressible() { Packing::Gzip } else { Packing::Plain };
-                let name = blob_name(id, &source, properties, packing, inspected.compression);
-                let blob =
-                    upload::upload(&self.transport, &self.cache, &source, packing, &name, progress).await?;
-                (blob, if plain { inspected.size } else { None })
-            }
-        };
-        let (resources, token) = self.cache.get().await?;
-        let mut message = IngestionMessage {
-            id,
-            blob,
-            raw_data_size: raw_size,
-            database: properties.database.clone(),
-            table: properties.table.clone(),
-            retain_blob_on_success: true,
-            flush_immediately: properties.flush_immediately,
-            ignore_size_limit: false,
-            report_level: properties.report_level,
-            report_method: properties.report_method,
-            status_in_table: None,
-            source_message_creation_time: Some(DateTime::now().to_string()),
-            application_for_tracing: Some(self.service.application().to_owned()),
-            client_version_for_tracing: Some(
-                concat!("Kusto.Rust.Client:{", env!("CARGO_PKG_VERSION"), "}").to_owned(),
-            ),
-            additional: properties.additional(inspected.format, token.expose_secret()),
-        };
-        let tracked = matches!(properties.report_method, ReportMethod::Table | ReportMethod::QueueAndTable);
-        if tracked {
-            message.status_in_table = Some(self.track(&resources, &message).await?);
+        let plain = inspected.compression == Compression::None;
+        let splits = plain && Splitter::new(inspected.format, self.shared.part).is_some();
+        if !splits {
+            let known = if plain { source.size()? } else { None };
+            self.shared.check_size(properties, source.raw_size.or(known))?;
         }
-        self.post(&message).await?;
-        Ok(IngestionHandle {
-            source_id: id,
-            tracked,
-            transport: self.transport.clone(),
-            cache: self.cache.clone(),
-        })
+        let packing = if inspected.gains_by_gzip() { Packing::Gzip } else { Packing::Plain };
+        let name = |part: usize| {
+            blob_name(part_id(source.id, part), source, properties, packing, inspected.compression)
+        };
+        let upload = Upload {
+            transport,
+            source,
+            inspected,
+            name: &name,
+            budget: &self.shared.budget,
+            part_limit: self.shared.part,
+            progress,
+        };
+        let parts = upload
+            .run(opened, &self.shared.uploading)
+            .instrument(tracing::debug_span!("upload", format = %inspected.format))
+            .await?;
+        let ready = parts.into_iter().enumerate().map(|(index, part)| Ready {
+            id: part_id(source.id, index),
+            url: part.url,
+            raw_size: part.raw_size,
+            first: index == 0,
+        });
+        Ok((ready.collect(), inspected.format))
     }
 
-    /// Writes the pending row before the message is posted, so that the service finds it.
-    async fn track(
+    /// Uploads a source without handing it over: its blobs.
+    pub(crate) async fn upload_only(
         &self,
-        resources: &IngestionResources,
-        message: &IngestionMessage,
-    ) -> Result<StatusTablePointer, Error> {
-        let Some(table) = resources.status_tables.first() else {
-            return Err(Error::new(
-                ErrorKind::Protocol,
-                "the service hands out no status table, so that nothing can be tracked",
-            ));
-        };
-        let row = StatusRow::pending(
-            message.id,
-            &message.blob.without_secrets(),
-            message.database.as_str(),
-            message.table.as_str(),
-        );
-        storage::insert_status(&self.transport, table, &row).await?;
-        Ok(StatusTablePointer {
-            table: table.clone(),
-            partition_key: row.partition_key,
-            row_key: row.row_key,
-        })
-    }
-
-    /// Posts the message to the first queue that takes it. The same id goes to each, so
-    /// that a message posted twice by an unlucky retry is ingested once by a service
-    /// that looks at ids.
-    async fn post(&self, message: &IngestionMessage) -> Result<(), Error> {
-        let text = message.encode();
-        if text.len() > MAX_MESSAGE {
-            return Err(Error::new(
-                ErrorKind::Usage,
-                format!(
-                    "the queue message would have {} bytes, {MAX_MESSAGE} are allowed; shorten the inline mapping or the tags, or refer to a mapping by name",
-                    text.len()
-                ),
-            ));
-        }
-        let mut refreshed = false;
-        loop {
-            let (resources, _) = self.cache.get().await?;
-            let mut last = Error::new(ErrorKind::Protocol, "the service hands out no queue");
-            let mut expired = false;
-            for queue in self.cache.order(&resources.queues) {
-                match storage::put_message(&self.transport, &queue, &text).await {
-                    Ok(()) => {
-                        self.cache.note(&queue, true);
-                        return Ok(());
-                    }
-                    Err(error) => {
-                        tracing::warn!(%error, queue = %queue, "posting failed; the next queue is tried");
-                        self.cache.note(&queue, false);
-                        expired |= storage::is_expired(&error);
-                        last = error;
-                    }
-                }
-            }
-            if !expired || refreshed {
-                return Err(last);
-            }
-            self.cache.expire(&resources).await;
-            refreshed = true;
-        }
-    }
-
-    /// What the service's status table says about a tracked source: `None` while it is
-    /// pending, [`Outcome::Unknown`] when there is no row of this id.
-    pub async fn outcome(&self, id: SourceId) -> Result<Option<Outcome>, Error> {
-        Ok(match read_status(&self.transport, &self.cache, id).await? {
-            Some(row) => Outcome::of(&row),
-            None => Some(Outcome::Unknown { reason: format!("the status table has no row for {id}") }),
-        })
+        source: &Source,
+        properties: &IngestionProperties,
+        progress: &Progress,
+        transport: &Transport,
+    ) -> Result<(Vec<Ready>, DataFormat), Error> {
+        self.uploaded(source, properties, progress, transport).await
     }
 }
 
-/// The blob's name: target, id and the source's own name, with the extension that tells
-/// the service how it is compressed.
+impl IngestClient for QueuedIngestClient {
+    fn carry_out(&self, call: Call) -> BoxFuture<'_, Result<IngestionHandle, Error>> {
+        let span = tracing::info_span!(
+            "ingest_queued",
+            source = %call.source.id,
+            database = %call.properties.database,
+            table = %call.properties.table
+        );
+        Box::pin(
+            async move {
+                let limit = call.limit;
+                bounded(self.shared.service.client.transport(), limit, |transport| self.run(call, transport))
+                    .await
+            }
+            .instrument(span),
+        )
+    }
+
+    fn resume(&self, handle: &str) -> Result<IngestionHandle, Error> {
+        IngestionHandle::resume(handle, self.shared.service.client.endpoint(), self.shared.tracker.clone())
+    }
+}
+
+/// `{db}__{table}__{id}__{file}[.gz]`, as the official clients name blobs; every
+/// character that would need escaping is replaced, since signatures are over the path.
 fn blob_name(
     id: SourceId,
     source: &Source,
@@ -224,18 +256,34 @@ fn blob_name(
     packing: Packing,
     compression: Compression,
 ) -> String {
-    let part = |text: &str| {
-        text.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '_' }).collect::<String>()
+    let clean = |text: &str| -> String {
+        text.chars()
+            .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '_' | '-') { c } else { '_' })
+            .collect()
     };
-    let mut name = format!(
-        "{}__{}__{id}__{}",
-        part(properties.database.as_str()),
-        part(properties.table.as_str()),
-        source.name()
-    );
-    let gzipped = packing == Packing::Gzip || compression == Compression::Gzip;
-    if gzipped && !name.ends_with(".gz") {
-        name.push_str(".gz");
+    let name = source.blob_name();
+    let suffix = match (packing, compression) {
+        (Packing::Gzip, _) | (Packing::Plain, Compression::Gzip) if !name.ends_with(".gz") => ".gz",
+        (Packing::Plain, Compression::Zip) if !name.ends_with(".zip") => ".zip",
+        _ => "",
+    };
+    format!(
+        "{}__{}__{id}__{name}{suffix}",
+        clean(properties.database.as_str()),
+        clean(properties.table.as_str())
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_have_ids_of_their_own_that_do_not_change() {
+        let source = SourceId::random();
+        let ids: std::collections::HashSet<SourceId> = (0..1000).map(|part| part_id(source, part)).collect();
+        assert_eq!(ids.len(), 1000);
+        assert_eq!(part_id(source, 0), source);
+        assert_eq!(part_id(source, 7), part_id(source, 7));
     }
-    name
 }

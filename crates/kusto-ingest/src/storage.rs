@@ -5,7 +5,9 @@ use crate::{Error, ErrorKind, SecretUrl, Transport};
 use bytes::Bytes;
 use kusto_wire::StatusRow;
 use kusto_wire::storage::{encode_block_list, encode_put_message};
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
+use std::time::Duration;
 
 /// The storage version that every request names.
 const VERSION: &str = "2021-12-02";
@@ -101,6 +103,122 @@ pub(crate) async fn put_message(transport: &Transport, queue: &SecretUrl, text: 
     send(transport, reqwest::Method::POST, url, &[("content-type", "application/xml")], body)
         .await
         .map(|_| ())
+}
+
+/// A message that a queue gave out.
+#[derive(Debug, Clone)]
+pub(crate) struct Dequeued {
+    pub(crate) id: String,
+    pub(crate) receipt: String,
+    pub(crate) text: String,
+}
+
+fn dequeued(body: &[u8]) -> Result<Vec<Dequeued>, Error> {
+    let text = String::from_utf8_lossy(body);
+    let messages = kusto_wire::storage::decode_messages(&text).map_err(|error| {
+        Error::new(ErrorKind::Protocol, "the queue's answer cannot be read").caused_by(error)
+    })?;
+    Ok(messages
+        .into_iter()
+        .map(|message| Dequeued { id: message.id, receipt: message.pop_receipt, text: message.text })
+        .collect())
+}
+
+/// Looks at messages without taking them.
+pub(crate) async fn peek_messages(
+    transport: &Transport,
+    queue: &SecretUrl,
+    count: u32,
+) -> Result<Vec<Dequeued>, Error> {
+    let (base, sas) = parts(queue);
+    let url = joined(
+        &format!("{}/messages", base.trim_end_matches('/')),
+        &format!("peekonly=true&numofmessages={count}"),
+        sas,
+    );
+    dequeued(&send(transport, reqwest::Method::GET, url, &[], Bytes::new()).await?)
+}
+
+/// Takes messages for a while: they come back unless they are deleted.
+pub(crate) async fn get_messages(
+    transport: &Transport,
+    queue: &SecretUrl,
+    count: u32,
+    hidden: Duration,
+) -> Result<Vec<Dequeued>, Error> {
+    let (base, sas) = parts(queue);
+    let url = joined(
+        &format!("{}/messages", base.trim_end_matches('/')),
+        &format!("numofmessages={count}&visibilitytimeout={}", hidden.as_secs().max(1)),
+        sas,
+    );
+    dequeued(&send(transport, reqwest::Method::GET, url, &[], Bytes::new()).await?)
+}
+
+/// Deletes a taken message; one that is gone already is fine.
+pub(crate) async fn delete_message(
+    transport: &Transport,
+    queue: &SecretUrl,
+    message: &Dequeued,
+) -> Result<(), Error> {
+    let (base, sas) = parts(queue);
+    let receipt: String = url::form_urlencoded::byte_serialize(message.receipt.as_bytes()).collect();
+    let url = joined(
+        &format!("{}/messages/{}", base.trim_end_matches('/'), message.id),
+        &format!("popreceipt={receipt}"),
+        sas,
+    );
+    match send(transport, reqwest::Method::DELETE, url, &[], Bytes::new()).await {
+        Err(error) if error.status() == Some(404) => Ok(()),
+        other => other.map(|_| ()),
+    }
+}
+
+/// One request to a data lake, with a token where there is one.
+async fn lake(
+    transport: &Transport,
+    method: reqwest::Method,
+    url: &SecretUrl,
+    query: &str,
+    token: Option<&SecretString>,
+    body: Bytes,
+) -> Result<(), Error> {
+    let (base, sas) = parts(url);
+    let bearer = token.map(|token| format!("Bearer {}", token.expose_secret()));
+    let headers: Vec<(&str, &str)> = bearer.iter().map(|bearer| ("authorization", bearer.as_str())).collect();
+    send(transport, method, joined(base, query, sas), &headers, body).await.map(|_| ())
+}
+
+/// Makes an empty file, in place of one that a failed attempt left.
+pub(crate) async fn create_file(
+    transport: &Transport,
+    file: &SecretUrl,
+    token: Option<&SecretString>,
+) -> Result<(), Error> {
+    lake(transport, reqwest::Method::PUT, file, "resource=file", token, Bytes::new()).await
+}
+
+/// Adds bytes at a position; the same bytes at the same position twice are once.
+pub(crate) async fn append(
+    transport: &Transport,
+    file: &SecretUrl,
+    token: Option<&SecretString>,
+    position: u64,
+    body: Bytes,
+) -> Result<(), Error> {
+    let query = format!("action=append&position={position}");
+    lake(transport, reqwest::Method::PATCH, file, &query, token, body).await
+}
+
+/// Makes the added bytes the file.
+pub(crate) async fn flush(
+    transport: &Transport,
+    file: &SecretUrl,
+    token: Option<&SecretString>,
+    length: u64,
+) -> Result<(), Error> {
+    let query = format!("action=flush&position={length}&close=true");
+    lake(transport, reqwest::Method::PATCH, file, &query, token, Bytes::new()).await
 }
 
 const ENTITY: [(&str, &str); 3] = [

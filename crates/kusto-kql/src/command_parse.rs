@@ -499,7 +499,10 @@ impl Parser<'_> {
         self.advance();
         let rest = self.text[self.end_of_previous()..].to_owned();
         self.skip_to(self.text.len());
-        let rest = rest.strip_prefix("\r\n").or_else(|| rest.strip_prefix('\n')).unwrap_or(&rest);
-        Ok(rest.trim_start_matches([' ', '\t']).to_owned())
+        // Data on the next line is taken as it stands, leading white space and all; data on
+        // the same line stands behind a space that is not part of it.
+        let same_line = rest.trim_start_matches([' ', '\t']);
+        let next_line = same_line.strip_prefix("\r\n").or_else(|| same_line.strip_prefix('\n'));
+        Ok(next_line.unwrap_or(same_line).to_owned())
     }
 }

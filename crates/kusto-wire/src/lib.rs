@@ -6,6 +6,7 @@
 //! clients (in `testdata/`) keep both sides honest.
 
 mod error;
+mod ingestion_error_code;
 mod message;
 mod request;
 mod resources;
@@ -18,6 +19,7 @@ mod v1;
 mod v2;
 
 pub use error::{OneApiError, OneApiErrorBody};
+pub use ingestion_error_code::{FailureCategory, IngestionErrorCode};
 pub use message::{AdditionalProperties, IngestionMessage, MessageError, StatusTablePointer};
 pub use request::{Request, RequestProperties};
 pub use resources::{IngestionResources, ResourceError};

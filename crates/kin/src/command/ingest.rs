@@ -8,7 +8,8 @@ use crate::printer;
 use futures_util::stream::{self, StreamExt};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use kusto_ingest::{
-    Error, ErrorKind, IngestionProperties, KustoClient, Outcome, Progress, QueuedIngestClient, SourceId,
+    Error, ErrorKind, IngestOptions, IngestionProperties, KustoClient, Outcome, Progress, Protocol,
+    QueuedIngestClient, SourceId,
 };
 use kusto_types::ByteSize;
 use serde_json::{Value, json};
@@ -48,7 +49,7 @@ pub(crate) fn outcome_json(id: &str, outcome: &Outcome) -> Value {
         }
         Outcome::Skipped { details } => json!({"source_id": id, "status": "skipped", "details": details}),
         Outcome::Failed { code, permanent, details } => {
-            json!({"source_id": id, "status": "failed", "code": code, "permanent": permanent, "details": details})
+            json!({"source_id": id, "status": "failed", "code": code.as_str(), "permanent": permanent, "details": details})
         }
         Outcome::Unknown { reason } => json!({"source_id": id, "status": "unknown", "details": reason}),
         _ => json!({"source_id": id, "status": "unknown"}),
@@ -81,7 +82,10 @@ async fn ingest_all(cluster: &Cluster, arguments: &Ingest, paths: Vec<PathBuf>) 
     };
     let total: u64 = plans.iter().map(|plan| plan.size).sum();
     let bar = progress_bar(total, arguments.output);
-    let client = QueuedIngestClient::new(&cluster.client);
+    // Messages in the queue outlive the service's downtime, and their status is found by
+    // source id (`kin status`); requests (v2) have neither.
+    let options = IngestOptions::default().protocol(Protocol::Queue);
+    let client = QueuedIngestClient::with_options(&cluster.client, options);
     let ends: Vec<(&FilePlan, SourceId, End, Duration)> = stream::iter(&plans)
         .map(|plan| {
             let (client, bar) = (&client, &bar);
@@ -147,7 +151,8 @@ async fn ingest_one(
         Err(error) => return End::Refused(error),
     };
     let progress = Progress::default();
-    let posting = client.ingest_as(id, plan.source(), &properties, &progress);
+    let posting =
+        client.ingest(plan.source().with_id(id), &properties).with_progress(&progress).into_future();
     tokio::pin!(posting);
     let mut shown = 0;
     let handle = loop {
@@ -169,12 +174,7 @@ async fn ingest_one(
         return End::Accepted;
     }
     bar.set_message("waiting");
-    match handle.ingested_within(Duration::from_secs(arguments.wait_seconds)).await {
-        Ok(outcome) => End::Decided(outcome),
-        Err(error) => End::Decided(Outcome::Unknown {
-            reason: format!("accepted, but its status cannot be read: {}", chain(&error)),
-        }),
-    }
+    End::Decided(handle.ingested_within(Duration::from_secs(arguments.wait_seconds)).await)
 }
 
 fn report(plan: &FilePlan, id: SourceId, end: &End, arguments: &Ingest, bar: &ProgressBar) {

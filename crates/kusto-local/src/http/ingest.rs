@@ -35,13 +35,15 @@ fn data_fault(code: &str, message: String) -> ServiceError {
     ServiceError::BadData { code: code.to_owned(), message }
 }
 
-/// The source id that managed streaming writes into the request id:
-/// `K?C.executeManagedStreamingIngest...;{source id};{attempt}`.
+/// The source id that a request id names: managed streaming writes
+/// `K?C.executeManagedStreamingIngest...;{source id};{attempt}`, and this project's client
+/// the same for plain streaming.
 fn named_source(call: &Call) -> Option<SourceId> {
     let mut parts = call.header("x-ms-client-request-id")?.split(';');
     let activity = parts.next()?;
     let id = parts.next()?;
-    if activity.contains("anagedStreamingIngest") { id.parse().ok() } else { None }
+    parts.next()?.parse::<u32>().ok()?;
+    if activity.contains("StreamingIngest") { id.parse().ok() } else { None }
 }
 
 pub(crate) async fn stream(state: &Arc<State>, call: Call, database: &str, table: &str) -> Response {
