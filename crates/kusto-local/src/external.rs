@@ -139,7 +139,7 @@ impl Account {
         };
         let upload = account.signature("b", "o", "rcw")?;
         let post = account.signature("q", "o", "a")?;
-        let read = account.signature("q", "o", "rp")?;
+        let read = account.signature("q", "co", "rp")?;
         let status = account.signature("t", "o", "rau")?;
         Ok(IngestionResources {
             containers: urls(&account.blob, &CONTAINERS, &upload),
@@ -152,7 +152,7 @@ impl Account {
 
     /// Leases messages for two minutes.
     pub(crate) async fn receive(&self, queue: &str, count: u32) -> Result<Vec<QueueMessage>, ServiceError> {
-        let signature = self.account.signature("q", "o", "p")?;
+        let signature = self.account.signature("q", "co", "p")?;
         let url = format!(
             "{}/{queue}/messages?numofmessages={count}&visibilitytimeout=120&{signature}",
             self.account.queue
@@ -164,7 +164,7 @@ impl Account {
 
     /// Deletes a leased message.
     pub(crate) async fn delete(&self, queue: &str, id: &str, receipt: &str) -> Result<(), ServiceError> {
-        let signature = self.account.signature("q", "o", "p")?;
+        let signature = self.account.signature("q", "co", "p")?;
         let receipt: String = url::form_urlencoded::byte_serialize(receipt.as_bytes()).collect();
         let url = format!("{}/{queue}/messages/{id}?popreceipt={receipt}&{signature}", self.account.queue);
         self.call(Method::DELETE, url, Vec::new(), &[]).await.map(|_| ())

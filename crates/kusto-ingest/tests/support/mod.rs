@@ -186,6 +186,10 @@ impl Site {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut config = kusto_local::ServiceConfig::new(folder.path());
         if let Ok(account) = std::env::var("KIN_TEST_STORAGE") {
+            // An account for each service, since services share the queues of one.
+            static NEXT: AtomicUsize = AtomicUsize::new(0);
+            let number = NEXT.fetch_add(1, Ordering::SeqCst);
+            let account = account.replace("{account}", &format!("kin{number}"));
             config.storage = Some(kusto_local::StorageAccount::parse(&account).unwrap());
         }
         let service = kusto_local::start(config, listener).await.unwrap();
