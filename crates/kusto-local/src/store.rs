@@ -28,6 +28,9 @@ CREATE TABLE IF NOT EXISTS blobs (
 CREATE TABLE IF NOT EXISTS blocks (
     container TEXT NOT NULL, name TEXT NOT NULL, block TEXT NOT NULL, file TEXT NOT NULL, size INTEGER NOT NULL,
     staged INTEGER NOT NULL, PRIMARY KEY (container, name, block));
+CREATE TABLE IF NOT EXISTS committed_blocks (
+    container TEXT NOT NULL, name TEXT NOT NULL, block TEXT NOT NULL, file TEXT NOT NULL, size INTEGER NOT NULL,
+    PRIMARY KEY (container, name, block));
 CREATE TABLE IF NOT EXISTS entities (
     table_name TEXT NOT NULL, partition TEXT NOT NULL, row TEXT NOT NULL, json TEXT NOT NULL, etag TEXT NOT NULL,
     PRIMARY KEY (table_name, partition, row));

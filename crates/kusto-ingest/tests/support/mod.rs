@@ -138,10 +138,13 @@ async fn answer(proxy: Arc<Proxy>, request: Request<Incoming>) -> Result<Respons
             note(0);
             return Err(Broken);
         }
-        Fault::Late(pause) => tokio::time::sleep(pause).await,
-        _ => {}
+        // Noted first, since a client that gives up ends this function too.
+        Fault::Late(pause) => {
+            note(status.as_u16());
+            tokio::time::sleep(pause).await;
+        }
+        _ => note(status.as_u16()),
     }
-    note(status.as_u16());
     let mut response = Response::new(Full::new(bytes));
     *response.status_mut() = status;
     for (name, value) in &headers {

@@ -50,6 +50,10 @@ pub(crate) fn commit(
 ) -> rusqlite::Result<Blob> {
     let blob = Blob { size, etag: new_etag(), modified: DateTime::now().ticks(), files: files.to_vec() };
     connection.execute(
+        "DELETE FROM committed_blocks WHERE container = ?1 AND name = ?2",
+        params![container, name],
+    )?;
+    connection.execute(
         "INSERT OR REPLACE INTO blobs (container, name, size, etag, modified, files) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         params![container, name, size as i64, blob.etag, blob.modified, serde_json::Value::from(files.to_vec()).to_string()],
     )?;
@@ -72,31 +76,47 @@ pub(crate) fn stage_block(
     Ok(())
 }
 
-/// Commits blocks in this order; `None` when one of them was never staged.
+/// Commits blocks in this order, the latest of each id: staged ones, else those of the
+/// blob as it is, so that the same request twice is fine. `None` when one is neither.
 pub(crate) fn commit_blocks(
     connection: &Connection,
     container: &str,
     name: &str,
     blocks: &[String],
 ) -> rusqlite::Result<Option<Blob>> {
-    let (mut files, mut size) = (Vec::with_capacity(blocks.len()), 0u64);
+    let (mut files, mut sizes) = (Vec::with_capacity(blocks.len()), Vec::with_capacity(blocks.len()));
     for block in blocks {
         let found: Option<(String, i64)> = connection
             .prepare_cached(
-                "SELECT file, size FROM blocks WHERE container = ?1 AND name = ?2 AND block = ?3",
+                "SELECT file, size FROM blocks WHERE container = ?1 AND name = ?2 AND block = ?3
+                 UNION ALL SELECT file, size FROM committed_blocks WHERE container = ?1 AND name = ?2 AND block = ?3
+                 LIMIT 1",
             )?
             .query_row(params![container, name, block], |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()?;
         let Some((file, bytes)) = found else { return Ok(None) };
         files.push(file);
-        size += bytes.unsigned_abs();
+        sizes.push(bytes);
     }
     connection.execute("DELETE FROM blocks WHERE container = ?1 AND name = ?2", params![container, name])?;
-    commit(connection, container, name, &files, size).map(Some)
+    let size = sizes.iter().map(|size| size.unsigned_abs()).sum();
+    let blob = commit(connection, container, name, &files, size)?;
+    for ((block, file), bytes) in blocks.iter().zip(&files).zip(&sizes) {
+        connection
+            .prepare_cached(
+                "INSERT OR REPLACE INTO committed_blocks (container, name, block, file, size) VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?
+            .execute(params![container, name, block, file, bytes])?;
+    }
+    Ok(Some(blob))
 }
 
 /// Forgets a blob; its files fall to the janitor. Whether there was one.
 pub(crate) fn delete(connection: &Connection, container: &str, name: &str) -> rusqlite::Result<bool> {
+    connection.execute(
+        "DELETE FROM committed_blocks WHERE container = ?1 AND name = ?2",
+        params![container, name],
+    )?;
     Ok(connection
         .execute("DELETE FROM blobs WHERE container = ?1 AND name = ?2", params![container, name])?
         > 0)
@@ -119,6 +139,11 @@ pub(crate) fn expire(connection: &Connection, before: i64) -> rusqlite::Result<u
         "DELETE FROM blobs WHERE modified < ?1 AND NOT EXISTS (
             SELECT 1 FROM sources WHERE finished IS NULL AND instr(path, '/' || container || '/' || name) > 0)",
         [before],
+    )?;
+    connection.execute(
+        "DELETE FROM committed_blocks WHERE NOT EXISTS (
+            SELECT 1 FROM blobs WHERE blobs.container = committed_blocks.container AND blobs.name = committed_blocks.name)",
+        [],
     )
 }
 
