@@ -12,7 +12,9 @@ type Step = (&'static str, fn(&Path) -> Result<(), String>);
 const STEPS: &[Step] = &[
     ("fmt", |root| run(root, "cargo", &["fmt", "--all", "--check"])),
     ("lint", |root| {
-        run(root, "cargo", &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])
+        run(root, "cargo", &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])?;
+        let package = ["clippy", "--package", "kusto-ingest", "--all-features", "--all-targets", "--locked"];
+        run(root, "cargo", &[&package[..], &["--", "-D", "warnings"]].concat())
     }),
     ("lean", lean),
     ("deny", deny),

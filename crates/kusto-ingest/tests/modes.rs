@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use kusto_ingest::*;
 use std::io::Write;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::time::Duration;
 use support::{Fault, LIMIT, Site, into_t1, noise, rows};
 
@@ -540,6 +540,8 @@ async fn rows_of_a_type_become_rows_of_a_table() {
 #[cfg(feature = "arrow")]
 #[tokio::test]
 async fn record_batches_become_rows_of_a_table() {
+    use std::sync::Arc;
+
     use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch, RecordBatchIterator, StringArray};
     let batch = |from: i64| {
         let ids = Int64Array::from_iter_values(from..from + 1000);
