@@ -73,21 +73,26 @@ impl<'c> IntoFuture for Ingest<'c> {
     }
 }
 
-/// Runs the work of a call on a transport with its budget, until its deadline.
-pub(crate) async fn bounded<T, F>(
+/// Runs the work of a call on a transport with its budget, until its deadline, and notes
+/// how it ended.
+pub(crate) async fn bounded<F>(
+    mode: &'static str,
     transport: &Transport,
     limit: Option<Duration>,
     work: impl FnOnce(Transport) -> F,
-) -> Result<T, Error>
+) -> Result<IngestionHandle, Error>
 where
-    F: Future<Output = Result<T, Error>>,
+    F: Future<Output = Result<IngestionHandle, Error>>,
 {
-    let deadline = limit.map(|limit| Instant::now() + limit);
+    let begun = Instant::now();
+    let deadline = limit.map(|limit| begun + limit);
     let work = work(transport.for_call(deadline));
-    match deadline {
+    let result = match deadline {
         None => work.await,
         Some(deadline) => {
             tokio::time::timeout_at(deadline, work).await.unwrap_or_else(|_| Err(Error::deadline()))
         }
-    }
+    };
+    crate::telemetry::called(mode, begun.elapsed(), &result);
+    result
 }

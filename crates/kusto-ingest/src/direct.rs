@@ -262,7 +262,10 @@ impl IngestClient for DirectIngestClient {
         Box::pin(
             async move {
                 let limit = call.limit;
-                bounded(self.shared.engine.transport(), limit, |transport| self.run(call, transport)).await
+                bounded("direct", self.shared.engine.transport(), limit, |transport| {
+                    self.run(call, transport)
+                })
+                .await
             }
             .instrument(span),
         )

@@ -47,6 +47,7 @@ mod source;
 mod split;
 mod storage;
 mod streaming;
+mod telemetry;
 mod tracking;
 mod upload;
 

@@ -258,7 +258,10 @@ impl IngestClient for ManagedStreamingIngestClient {
         Box::pin(
             async move {
                 let limit = call.limit;
-                bounded(self.shared.engine.transport(), limit, |transport| self.run(call, transport)).await
+                bounded("managed", self.shared.engine.transport(), limit, |transport| {
+                    self.run(call, transport)
+                })
+                .await
             }
             .instrument(span),
         )

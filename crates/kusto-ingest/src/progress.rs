@@ -76,6 +76,7 @@ impl Progress {
     }
 
     pub(crate) fn add_uploaded(&self, bytes: usize) {
+        crate::telemetry::uploaded(bytes as u64);
         let sum = self.0.uploaded.fetch_add(bytes as u64, Ordering::Relaxed) + bytes as u64;
         self.tell(&ProgressEvent::Uploaded(sum));
     }

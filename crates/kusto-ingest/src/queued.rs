@@ -235,8 +235,10 @@ impl IngestClient for QueuedIngestClient {
         Box::pin(
             async move {
                 let limit = call.limit;
-                bounded(self.shared.service.client.transport(), limit, |transport| self.run(call, transport))
-                    .await
+                bounded("queued", self.shared.service.client.transport(), limit, |transport| {
+                    self.run(call, transport)
+                })
+                .await
             }
             .instrument(span),
         )

@@ -246,7 +246,10 @@ impl IngestClient for StreamingIngestClient {
         Box::pin(
             async move {
                 let limit = call.limit;
-                bounded(self.shared.engine.transport(), limit, |transport| self.run(call, transport)).await
+                bounded("streaming", self.shared.engine.transport(), limit, |transport| {
+                    self.run(call, transport)
+                })
+                .await
             }
             .instrument(span),
         )

@@ -1,6 +1,6 @@
 //! What the client never exceeds: its requests while ten thousand handles wait, the time
 //! and the tasks that a cancelled call leaves, the memory for a source of any size.
-#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test ends at the first surprise")]
 
 mod support;
 
@@ -100,8 +100,10 @@ async fn a_cancelled_call_leaves_nothing_behind() {
             "{ended:?}"
         );
     }
-    // Not an assertion on speed: a call that does not end would show here.
-    assert!(slowest < Duration::from_millis(100), "a cancelled call took {slowest:?} more");
+    // Printed to be read on a quiet machine; asserted far above, so that only a call which
+    // does not end fails the test on a busy one.
+    println!("100 cancelled calls ended within {slowest:?} of their limit");
+    assert!(slowest < Duration::from_secs(5), "a cancelled call took {slowest:?} more");
     tokio::time::sleep(Duration::from_secs(1)).await;
     let left = metrics.num_alive_tasks();
     // The proxy's connections and the client's idle ones are tasks too.

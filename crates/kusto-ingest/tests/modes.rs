@@ -579,3 +579,36 @@ async fn record_batches_become_rows_of_a_table() {
     assert!(Source::record_batches(Vec::new()).is_err());
     site.stop().await;
 }
+
+#[tokio::test]
+async fn uploads_go_to_a_data_lake_where_that_is_wanted() {
+    let site = Site::new().await;
+    let options = IngestOptions::default().upload_method(UploadMethod::Lake).memory_budget(4 << 20);
+    let client = QueuedIngestClient::with_options(&site.cluster, options);
+    let result = client.ingest(Source::bytes(noise(100_000)), &into_t1()).await;
+    if std::env::var("KIN_TEST_STORAGE").is_ok() {
+        // Azurite has no data lake, and the service says so by naming no folders.
+        assert!(result.unwrap_err().to_string().contains("no lake folders"));
+        return site.stop().await;
+    }
+    assert_eq!(result.unwrap().ingested_within(LIMIT).await, Outcome::Succeeded);
+    assert_eq!(site.count("db1", "t1").await, 100_000);
+    assert!(
+        site.requests("PATCH", "action=append").len() >= 4 && site.requests("PUT", "comp=block").is_empty()
+    );
+    // A folder that fails is passed over, and the flush is sent again when its answer is lost.
+    let dead = Mutex::new(None::<String>);
+    let flushed = Mutex::new(false);
+    site.inject(move |seen| {
+        let container = seen.path.split('/').nth(2).unwrap_or_default().to_owned();
+        if seen.is("PATCH", "action=flush") && !std::mem::replace(&mut *flushed.lock().unwrap(), true) {
+            return Fault::LoseAnswer;
+        }
+        let first = dead.lock().unwrap().get_or_insert(container.clone()).clone();
+        if seen.is("PUT", "resource=file") && container == first { Fault::status(500) } else { Fault::None }
+    });
+    let handle = client.ingest(Source::bytes(noise(1000)), &into_t1()).await.unwrap();
+    assert_eq!(handle.ingested_within(LIMIT).await, Outcome::Succeeded);
+    assert_eq!(site.count("db1", "t1").await, 101_000);
+    site.stop().await;
+}

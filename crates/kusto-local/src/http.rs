@@ -3,6 +3,7 @@
 mod blob;
 mod ingest;
 mod kusto;
+mod lake;
 mod queue;
 mod table;
 

@@ -203,6 +203,7 @@ impl IngestionHandle {
     /// all of them. Dropping the future is fine; waiting again goes on.
     pub async fn ingested(&self) -> Outcome {
         let outcome = self.decided().await;
+        crate::telemetry::decided(&outcome);
         self.progress.decided(self.saved.source_id, &outcome);
         outcome
     }

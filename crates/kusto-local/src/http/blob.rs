@@ -43,7 +43,7 @@ pub(crate) fn container(state: &State, call: &Call, container: &str) -> Response
 pub(crate) async fn serve(state: &Arc<State>, call: Call, container: &str, name: &str) -> Response {
     let part = call.query.get("comp").map(String::as_str).unwrap_or_default();
     let permission = match call.method {
-        Method::PUT => 'w',
+        Method::PUT | Method::PATCH => 'w',
         Method::DELETE => 'd',
         _ => 'r',
     };
@@ -57,6 +57,12 @@ pub(crate) async fn serve(state: &Arc<State>, call: Call, container: &str, name:
         return storage_error(404, "ContainerNotFound", "there is no such container");
     }
     let (container, name, part) = (container.to_owned(), name.to_owned(), part.to_owned());
+    if let Some(operation) = super::lake::operation(&call) {
+        let answer = super::lake::serve(state, call, container, name, operation).await;
+        let mut response = answer.unwrap_or_else(|error| internal(&error));
+        storage_headers(&mut response);
+        return response;
+    }
     let answer = match (&call.method, part.as_str()) {
         (&Method::PUT, "block") => put_block(state, call, container, name).await,
         (&Method::PUT, "blocklist") => put_block_list(state, call, container, name).await,
@@ -76,7 +82,10 @@ pub(crate) async fn serve(state: &Arc<State>, call: Call, container: &str, name:
 
 /// Streams a body into a new synced file under `blobs`: its name and size, or an
 /// answer when the body breaks off.
-async fn receive(state: &State, call: Call) -> Result<Result<(String, u64), Response>, ServiceError> {
+pub(super) async fn receive(
+    state: &State,
+    call: Call,
+) -> Result<Result<(String, u64), Response>, ServiceError> {
     let declared: Option<u64> = call.header("content-length").and_then(|length| length.parse().ok());
     let file = blobs::new_file();
     let path = state.store.root.join("blobs").join(&file);

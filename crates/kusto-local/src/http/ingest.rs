@@ -139,10 +139,17 @@ pub(crate) fn configuration(state: &Arc<State>, call: &Call) -> Response {
         Ok(resources) => resources,
         Err(error) => return ids.fail(&error),
     };
+    // The service's own containers answer the data lake's operations too.
+    let folder = |container: &SecretUrl| {
+        let (base, signature) = container.with_secrets().split_once('?').unwrap_or_default();
+        ContainerPath { path: SecretUrl::new(format!("{base}/lake?{signature}")) }
+    };
+    let lake_folders =
+        if state.account.is_none() { resources.containers.iter().map(folder).collect() } else { Vec::new() };
     let configuration = IngestConfiguration {
         container_settings: ContainerSettings {
             containers: resources.containers.into_iter().map(|path| ContainerPath { path }).collect(),
-            lake_folders: Vec::new(),
+            lake_folders,
             refresh_interval: "01:00:00".to_owned(),
             preferred_upload_method: "Storage".to_owned(),
         },

@@ -76,6 +76,26 @@ pub(crate) fn stage_block(
     Ok(())
 }
 
+/// The staged blocks of a blob with their sizes, by their ids.
+pub(crate) fn staged(
+    connection: &Connection,
+    container: &str,
+    name: &str,
+) -> rusqlite::Result<Vec<(String, u64)>> {
+    let mut statement = connection
+        .prepare_cached("SELECT block, size FROM blocks WHERE container = ?1 AND name = ?2 ORDER BY block")?;
+    let rows =
+        statement.query_map(params![container, name], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?)))?;
+    rows.map(|row| row.map(|(block, size)| (block, size.unsigned_abs()))).collect()
+}
+
+/// Forgets the staged blocks of a blob.
+pub(crate) fn unstage(connection: &Connection, container: &str, name: &str) -> rusqlite::Result<()> {
+    connection
+        .execute("DELETE FROM blocks WHERE container = ?1 AND name = ?2", params![container, name])
+        .map(|_| ())
+}
+
 /// Commits blocks in this order, the latest of each id: staged ones, else those of the
 /// blob as it is, so that the same request twice is fine. `None` when one is neither.
 pub(crate) fn commit_blocks(
