@@ -148,6 +148,13 @@ impl Endpoint {
     }
 }
 
+/// A text as one segment of a path or one value of a query, every reserved character
+/// escaped.
+pub fn escape_segment(text: &str) -> String {
+    // Forms write a space as `+`, which a path does not know.
+    url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")
+}
+
 fn is_localhost(name: &str) -> bool {
     let name = name.trim_end_matches('.').to_ascii_lowercase();
     name == "localhost" || name.ends_with(".localhost")
@@ -215,6 +222,11 @@ mod tests {
         let (endpoint, database) = Endpoint::parse_with_database("https://c.x.net/My%20Db/").unwrap();
         assert_eq!((endpoint.as_str(), database.as_deref()), ("https://c.x.net", Some("My Db")));
         assert!(Endpoint::parse_with_database("https://c.x.net/a/b").is_err());
+    }
+
+    #[test]
+    fn segments_are_escaped() {
+        assert_eq!(escape_segment("a b/c;d?e%+ü"), "a%20b%2Fc%3Bd%3Fe%25%2B%C3%BC");
     }
 
     #[test]

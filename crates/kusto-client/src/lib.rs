@@ -31,8 +31,8 @@ pub use credential::{
     AccessToken, ChainSending, Credential, DeviceCodePrompt, ManagedIdentity, TokenProvider, TokenRequest,
 };
 pub use details::ClientDetails;
-pub use endpoint::Endpoint;
+pub use endpoint::{Endpoint, escape_segment};
 pub use error::{Error, ErrorKind};
-pub use retry::{RetryClass, RetryPolicy};
+pub use retry::{RetryClass, RetryPolicy, random_fraction};
 pub use transport::{Answer, Transport, TransportBuilder, install_crypto_provider};
 pub use trusted::TrustedEndpoints;

@@ -64,6 +64,12 @@ impl RetryPolicy {
     }
 }
 
+/// A number within 0 and 1 that spreads pauses; its quality does not matter.
+pub fn random_fraction() -> f64 {
+    let bytes = uuid::Uuid::new_v4().into_bytes();
+    f64::from(u16::from_le_bytes([bytes[0], bytes[1]])) / f64::from(u16::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,6 +2,7 @@
 //! tables. One connection pool, one retry policy, and for each call of the library one
 //! budget of retries and one deadline.
 
+use crate::retry::random_fraction;
 use crate::{Error, ErrorKind, RetryPolicy};
 use bytes::Bytes;
 use http::HeaderMap;
@@ -240,7 +241,8 @@ impl Transport {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
-            let pause = self.retry.pause(error.retry_class(), attempt, error.retry_after(), random());
+            let pause =
+                self.retry.pause(error.retry_class(), attempt, error.retry_after(), random_fraction());
             let Some(pause) = pause else { return Err(error.with_attempts(attempt)) };
             let too_late = self.deadline().is_some_and(|deadline| Instant::now() + pause >= deadline);
             if too_late || !self.may_retry() {
@@ -285,10 +287,4 @@ async fn exchange(
         return Ok(Answer { status: status.as_u16(), headers, body });
     }
     Err(Error::from_response(status.as_u16(), &headers, &body))
-}
-
-/// A number within 0 and 1 that spreads pauses; quality does not matter.
-fn random() -> f64 {
-    let bytes = uuid::Uuid::new_v4().into_bytes();
-    f64::from(u16::from_le_bytes([bytes[0], bytes[1]])) / f64::from(u16::MAX)
 }

@@ -15,6 +15,7 @@ use crate::{Error, ErrorKind, IngestionProperties, KustoClient, Progress, Transp
 use capacity::Capacity;
 pub use command::QueryIngestion;
 use futures_util::future::BoxFuture;
+use kusto_client::random_fraction;
 use kusto_types::{Compression, DataFormat, SourceId};
 use kusto_wire::{DataSetV1, ResultTable};
 use std::sync::Arc;
@@ -36,6 +37,19 @@ pub enum Execution {
 }
 
 /// Ingests by commands on the engine. Cheap to clone; clones share the engine's capacity.
+///
+/// ```no_run
+/// # async fn run(cluster: kusto_ingest::KustoClient) -> Result<(), kusto_ingest::Error> {
+/// use kusto_ingest::{DirectIngestClient, Execution, IngestionProperties, QueryIngestion, Source};
+/// let client = DirectIngestClient::new(&cluster);
+/// let target = IngestionProperties::new("db", "Readings")?;
+/// client.ingest(Source::blob("https://example.com/rows.csv"), &target).await?; // in the table
+/// let slow = client.with_execution(Execution::Async);
+/// let query = QueryIngestion::set_or_append("Raw | where Value > 0");
+/// let outcome = slow.ingest_from_query(&query, &target).await?.ingested().await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct DirectIngestClient {
     shared: Arc<Shared>,
@@ -194,8 +208,7 @@ impl DirectIngestClient {
             };
             drop(admitted);
             let refused = error.status().is_some();
-            let random = f64::from(uuid::Uuid::new_v4().as_bytes()[0]) / 255.0;
-            let pause = policy.pause(error.retry_class(), attempt, error.retry_after(), random);
+            let pause = policy.pause(error.retry_class(), attempt, error.retry_after(), random_fraction());
             match pause.filter(|_| refused || safe_to_repeat) {
                 Some(pause) => {
                     tracing::debug!(attempt, ?pause, %error, "running the command again");

@@ -13,6 +13,7 @@ use crate::streaming::{self, Payload, Request};
 use crate::tracking::{FallbackReason, IngestionHandle, Route};
 use crate::{Error, IngestionProperties, KustoClient, Progress, Transport};
 use futures_util::future::BoxFuture;
+use kusto_client::random_fraction;
 use kusto_types::{Compression, DataFormat};
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -23,6 +24,19 @@ pub use policy::{DefaultManagedStreamingPolicy, ManagedStreamingPolicy, Reaction
 
 /// Streams or queues, as source, table and engine allow. Cheap to clone; clones share
 /// what is remembered of tables.
+///
+/// ```no_run
+/// # async fn run(cluster: kusto_ingest::KustoClient) -> Result<(), kusto_ingest::Error> {
+/// use kusto_ingest::{IngestionProperties, ManagedStreamingIngestClient, Route, Source};
+/// let client = ManagedStreamingIngestClient::new(&cluster);
+/// let target = IngestionProperties::new("db", "Readings")?.tracked();
+/// let handle = client.ingest(Source::file("readings.json"), &target).await?;
+/// if let Some(Route::Queued { because, .. }) = handle.route() {
+///     println!("queued: {because:?}; {:?}", handle.ingested().await);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct ManagedStreamingIngestClient {
     shared: Arc<Shared>,
@@ -214,8 +228,7 @@ impl ManagedStreamingIngestClient {
             };
             let failure = StreamingFailure::of(&error);
             self.policy.failed(failure, attempt);
-            let random = f64::from(uuid::Uuid::new_v4().as_bytes()[0]) / 255.0;
-            match self.policy.react(failure, attempt, error.retry_after(), random) {
+            match self.policy.react(failure, attempt, error.retry_after(), random_fraction()) {
                 Reaction::Retry(pause) => {
                     tracing::debug!(attempt, ?pause, %error, "streaming the source again");
                     tokio::time::sleep(pause).await;

@@ -12,8 +12,7 @@ const PART: u64 = 1 << 30;
 /// Most uncompressed bytes of one blob that the service takes.
 const LARGEST: u64 = 6_442_450_944;
 
-/// Settings of the clients. Clones of a client, and clients made of the same
-/// [`Shared`], share budget, caches and poller.
+/// Settings of the clients. Clones of a client share its budget, caches and poller.
 #[derive(Clone)]
 pub struct IngestOptions {
     protocol: Protocol,

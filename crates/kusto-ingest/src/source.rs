@@ -77,6 +77,24 @@ pub(crate) enum Content {
 }
 
 /// What is ingested, under one id.
+///
+/// ```
+/// use kusto_ingest::{Blob, DataFormat, Source};
+/// use std::io::Write;
+/// // Read as often as an upload needs it.
+/// let file = Source::file("rows.csv.gz");
+/// let bytes = Source::bytes("1,one\n").with_format(DataFormat::Csv);
+/// let written = Source::written(|out| out.write_all(b"1,one\n"));
+/// // Read once.
+/// let reader = Source::reader(tokio::io::empty());
+/// let chunks = [Ok::<_, std::io::Error>(bytes::Bytes::from_static(b"1,one\n"))];
+/// let stream = Source::stream(futures_util::stream::iter(chunks));
+/// // Read by the service.
+/// let blob = Source::blob("https://account.blob.core.windows.net/c/rows.parquet?sig=...");
+/// let s3 = Source::blob("https://bucket.s3.eu-west-1.amazonaws.com/rows.json?X-Amz-Signature=...");
+/// let with_identity = Blob::new("https://account.blob.core.windows.net/c/rows.csv").with_managed_identity("system");
+/// let several = Source::blobs([with_identity, Blob::new("https://example.com/more.csv")]);
+/// ```
 pub struct Source {
     pub(crate) content: Content,
     pub(crate) id: SourceId,

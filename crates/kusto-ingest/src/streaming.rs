@@ -10,7 +10,7 @@ use crate::tracking::{IngestionHandle, Method, Outcome, SourceOutcome, Standing}
 use crate::{Error, ErrorKind, IngestionProperties, KustoClient, SecretUrl, Transport};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use kusto_client::{Resend, ServiceRequest};
+use kusto_client::{Resend, ServiceRequest, escape_segment, random_fraction};
 use kusto_types::{Compression, DataFormat, SourceId};
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,17 +43,14 @@ pub(crate) struct Request<'r> {
 impl Request<'_> {
     /// Sends the request, once.
     pub(crate) async fn send(&self, attempt: u32) -> Result<(), Error> {
-        let escape = |text: &str| {
-            url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")
-        };
         let mut path = format!(
             "/v1/rest/ingest/{}/{}?streamFormat={}",
-            escape(self.properties.database.as_str()),
-            escape(self.properties.table.as_str()),
+            escape_segment(self.properties.database.as_str()),
+            escape_segment(self.properties.table.as_str()),
             self.format.wire_name()
         );
         if let Some(Mapping::Reference(name)) = &self.properties.mapping {
-            path.push_str(&format!("&mappingName={}", escape(name.as_str())));
+            path.push_str(&format!("&mappingName={}", escape_segment(name.as_str())));
         }
         let (body, content, gzip) = match &self.payload {
             Payload::Encoded { bytes, gzip } => (bytes.clone(), "application/octet-stream", *gzip),
@@ -121,6 +118,16 @@ pub(crate) fn weight(size: Option<u64>, limit: usize) -> usize {
 
 /// Ingests through the engine's streaming endpoint. For small sources that must be
 /// visible at once: one request is at most 10 MiB as it is sent. Cheap to clone.
+///
+/// ```no_run
+/// # async fn run(cluster: kusto_ingest::KustoClient) -> Result<(), kusto_ingest::Error> {
+/// use kusto_ingest::{IngestionProperties, Source, StreamingIngestClient};
+/// let client = StreamingIngestClient::new(&cluster);
+/// let target = IngestionProperties::new("db", "Readings")?;
+/// client.ingest(Source::bytes("1,one\n"), &target).await?; // in the table
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct StreamingIngestClient {
     shared: Arc<Shared>,
@@ -192,8 +199,7 @@ impl StreamingIngestClient {
         let policy = transport.retry();
         let mut attempt = 1;
         while let Err(error) = request.send(attempt).await {
-            let random = f64::from(uuid::Uuid::new_v4().as_bytes()[0]) / 255.0;
-            match policy.pause(error.retry_class(), attempt, error.retry_after(), random) {
+            match policy.pause(error.retry_class(), attempt, error.retry_after(), random_fraction()) {
                 Some(pause) => tokio::time::sleep(pause).await,
                 None => return Err(error.with_attempts(attempt)),
             }

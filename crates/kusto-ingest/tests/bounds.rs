@@ -11,7 +11,6 @@ use support::{Fault, LIMIT, Site, into_t1, noise};
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_handles_are_one_poller() {
     let site = Site::new().await;
-    // One operation of 20 blobs a request, so that making ten thousand takes no time.
     let client = QueuedIngestClient::with_options(
         &site.cluster,
         IngestOptions::default().protocol(Protocol::Queue).polling(PollPolicy {

@@ -139,6 +139,7 @@ impl Account {
         };
         let upload = account.signature("b", "o", "rcw")?;
         let post = account.signature("q", "o", "a")?;
+        // Deleting a message is an operation on the queue, not on an object in it.
         let read = account.signature("q", "co", "rp")?;
         let status = account.signature("t", "o", "rau")?;
         Ok(IngestionResources {

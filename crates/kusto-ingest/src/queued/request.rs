@@ -6,7 +6,7 @@ use crate::properties::IngestionProperties;
 use crate::tracking::{Key, Standing};
 use crate::{Error, ErrorKind, Transport};
 use bytes::Bytes;
-use kusto_client::{Resend, ServiceRequest};
+use kusto_client::{Resend, ServiceRequest, escape_segment};
 use kusto_types::{DataFormat, DateTime};
 use kusto_wire::{IngestConfiguration, QueuedBlob, QueuedRequest, QueuedResponse};
 use std::sync::Arc;
@@ -43,13 +43,10 @@ pub(super) async fn submit(
         .as_ref()
         .map_or(BLOBS, |settings| settings.ingestion_settings.max_blobs_per_batch as usize);
     let client = shared.service.client.over(transport);
-    let escape = |text: &str| {
-        url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")
-    };
     let path = format!(
         "/v1/rest/ingestion/queued/{}/{}",
-        escape(properties.database.as_str()),
-        escape(properties.table.as_str())
+        escape_segment(properties.database.as_str()),
+        escape_segment(properties.table.as_str())
     );
     let mut keys = Vec::new();
     let mut done = 0;

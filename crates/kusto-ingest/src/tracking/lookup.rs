@@ -5,7 +5,7 @@ use super::outcome::{Outcome, SourceOutcome};
 use crate::resources::Service;
 use crate::{Error, ErrorKind, KustoClient, storage};
 use futures_util::future::BoxFuture;
-use kusto_client::{Resend, ServiceRequest};
+use kusto_client::{Resend, ServiceRequest, escape_segment};
 use kusto_types::SourceId;
 use kusto_wire::{IngestionErrorCode, OperationStatus};
 use serde::{Deserialize, Serialize};
@@ -96,9 +96,6 @@ impl StatusLookup {
     }
 
     async fn operation(&self, database: &str, table: &str, id: &str) -> Result<Found, Error> {
-        let escape = |text: &str| {
-            url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")
-        };
         let answer = self
             .service
             .client
@@ -106,9 +103,9 @@ impl StatusLookup {
                 method: http::Method::GET,
                 path: format!(
                     "/v1/rest/ingestion/queued/{}/{}/{}?details=true",
-                    escape(database),
-                    escape(table),
-                    escape(id)
+                    escape_segment(database),
+                    escape_segment(table),
+                    escape_segment(id)
                 ),
                 activity: "getIngestionStatus",
                 source: None,

@@ -94,7 +94,7 @@ impl Outcome {
         })
     }
 
-    /// Whether nothing more will happen to it.
+    /// Whether all of the rows are in the table.
     pub fn is_success(&self) -> bool {
         matches!(self, Self::Succeeded)
     }

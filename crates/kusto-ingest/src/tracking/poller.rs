@@ -5,6 +5,7 @@
 use super::lookup::{Found, Key, Lookup};
 use super::schedule::{PollPolicy, Schedule};
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use kusto_client::random_fraction;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{Notify, watch};
@@ -48,12 +49,6 @@ impl Shared {
     }
 }
 
-/// A number within 0 and 1 that spreads questions; quality does not matter.
-fn random() -> f64 {
-    let bytes = uuid::Uuid::new_v4().into_bytes();
-    f64::from(u16::from_le_bytes([bytes[0], bytes[1]])) / f64::from(u16::MAX)
-}
-
 impl Tracker {
     pub(crate) fn new(lookup: Arc<dyn Lookup>, policy: PollPolicy) -> Self {
         let state = State { schedule: Schedule::new(policy), waiting: HashMap::new(), task: None };
@@ -77,7 +72,7 @@ impl Tracker {
                 None => {
                     let (sender, answer) = watch::channel(None);
                     state.waiting.insert(key.clone(), sender);
-                    state.schedule.add(key.clone(), Instant::now(), random());
+                    state.schedule.add(key.clone(), Instant::now(), random_fraction());
                     answer
                 }
             };
@@ -155,10 +150,10 @@ fn settle(shared: &Shared, key: Key, found: Result<Found, crate::Error>) {
     let mut state = shared.lock();
     let found = match found {
         Ok(found) if found.is_final() => found,
-        Ok(_) => return state.schedule.again(key, Instant::now(), random()),
+        Ok(_) => return state.schedule.again(key, Instant::now(), random_fraction()),
         Err(error) if error.is_retryable() => {
             tracing::warn!(%error, "the status of an ingestion cannot be read yet");
-            return state.schedule.again(key, Instant::now(), random());
+            return state.schedule.again(key, Instant::now(), random_fraction());
         }
         Err(error) => Found::Unknown(format!("its status cannot be read: {error}")),
     };
