@@ -44,12 +44,11 @@ async fn a_source_of_any_size_stays_within_the_budget() {
         .spawn()
         .unwrap();
     let mut child = Child(child);
-    let output = std::io::BufReader::new(child.0.stdout.take().unwrap());
-    let url = output
-        .lines()
-        .map_while(Result::ok)
-        .find_map(|line| line.split_once("URL ").map(|(_, url)| url.to_owned()))
-        .unwrap();
+    let mut output = std::io::BufReader::new(child.0.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let url = output.find_map(|line| line.split_once("URL ").map(|(_, url)| url.to_owned())).unwrap();
+    // Read on: the test harness of the child says after a minute that it still runs, and
+    // would end if nobody listened.
+    let _listening = std::thread::spawn(move || output.count());
     let cluster = KustoClient::from_connection_string(&url).unwrap();
     cluster.management("NetDefaultDB", ".create table big (a:long, b:string)").await.unwrap();
     // Rows that compress to about a half; the window of gzip is far smaller than the chunk.

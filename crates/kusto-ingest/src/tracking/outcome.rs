@@ -165,6 +165,7 @@ mod tests {
             Outcome::of_all(&sources).unwrap()
         };
         assert_eq!(all(vec![Outcome::Succeeded, skipped()]), Outcome::Succeeded);
+        assert_eq!(all(vec![skipped(), Outcome::Succeeded]), Outcome::Succeeded);
         assert_eq!(all(vec![skipped(), skipped()]), skipped());
         assert_eq!(all(vec![failed(true), failed(false)]), failed(false));
         assert_eq!(all(vec![failed(true), failed(true)]), failed(true));

@@ -137,6 +137,7 @@ mod tests {
             now = schedule.next().unwrap().max(now);
             if let Some(key) = schedule.take(now) {
                 assert!(asked.insert(key), "{key} was asked about twice");
+                assert_eq!(schedule.take(now), None, "the rate allows one now");
             }
         }
         let took = now - begun;
