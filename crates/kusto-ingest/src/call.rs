@@ -5,6 +5,7 @@ use crate::{Error, IngestionHandle, IngestionProperties, Progress, Source, Trans
 use futures_util::future::BoxFuture;
 use std::time::Duration;
 use tokio::time::Instant;
+use tracing::Instrument;
 
 /// What a client is asked to ingest.
 #[derive(Debug)]
@@ -73,20 +74,27 @@ impl<'c> IntoFuture for Ingest<'c> {
     }
 }
 
-/// Runs the work of a call on a transport with its budget, until its deadline, and notes
-/// how it ended.
+/// Carries a call out in a span of its own: on a transport with its budget, until its
+/// deadline; notes how it ended.
 pub(crate) async fn bounded<F>(
     mode: &'static str,
     transport: &Transport,
-    limit: Option<Duration>,
-    work: impl FnOnce(Transport) -> F,
+    call: Call,
+    work: impl FnOnce(Call, Transport) -> F,
 ) -> Result<IngestionHandle, Error>
 where
     F: Future<Output = Result<IngestionHandle, Error>>,
 {
+    let span = tracing::info_span!(
+        "ingest",
+        mode,
+        source = %call.source.id,
+        database = %call.properties.database,
+        table = %call.properties.table
+    );
     let begun = Instant::now();
-    let deadline = limit.map(|limit| begun + limit);
-    let work = work(transport.for_call(deadline));
+    let deadline = call.limit.map(|limit| begun + limit);
+    let work = work(call, transport.for_call(deadline)).instrument(span);
     let result = match deadline {
         None => work.await,
         Some(deadline) => {

@@ -19,7 +19,6 @@ use kusto_client::random_fraction;
 use kusto_types::{Compression, DataFormat, SourceId};
 use kusto_wire::{DataSetV1, ResultTable};
 use std::sync::Arc;
-use tracing::Instrument;
 
 /// Text sources up to so many bytes go into the command itself.
 const INLINE: u64 = 1024 * 1024;
@@ -266,22 +265,9 @@ fn standing(
 
 impl IngestClient for DirectIngestClient {
     fn carry_out(&self, call: Call) -> BoxFuture<'_, Result<IngestionHandle, Error>> {
-        let span = tracing::info_span!(
-            "ingest_direct",
-            source = %call.source.id,
-            database = %call.properties.database,
-            table = %call.properties.table
-        );
-        Box::pin(
-            async move {
-                let limit = call.limit;
-                bounded("direct", self.shared.engine.transport(), limit, |transport| {
-                    self.run(call, transport)
-                })
-                .await
-            }
-            .instrument(span),
-        )
+        Box::pin(bounded("direct", self.shared.engine.transport(), call, |call, transport| {
+            self.run(call, transport)
+        }))
     }
 
     fn resume(&self, handle: &str) -> Result<IngestionHandle, Error> {

@@ -17,7 +17,6 @@ use kusto_client::random_fraction;
 use kusto_types::{Compression, DataFormat};
 use std::sync::Arc;
 use tokio::time::Instant;
-use tracing::Instrument;
 
 use memory::Memory;
 pub use policy::{DefaultManagedStreamingPolicy, ManagedStreamingPolicy, Reaction, StreamingFailure};
@@ -262,22 +261,9 @@ impl ManagedStreamingIngestClient {
 
 impl IngestClient for ManagedStreamingIngestClient {
     fn carry_out(&self, call: Call) -> BoxFuture<'_, Result<IngestionHandle, Error>> {
-        let span = tracing::info_span!(
-            "ingest_managed",
-            source = %call.source.id,
-            database = %call.properties.database,
-            table = %call.properties.table
-        );
-        Box::pin(
-            async move {
-                let limit = call.limit;
-                bounded("managed", self.shared.engine.transport(), limit, |transport| {
-                    self.run(call, transport)
-                })
-                .await
-            }
-            .instrument(span),
-        )
+        Box::pin(bounded("managed", self.shared.engine.transport(), call, |call, transport| {
+            self.run(call, transport)
+        }))
     }
 
     fn resume(&self, handle: &str) -> Result<IngestionHandle, Error> {

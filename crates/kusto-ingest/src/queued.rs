@@ -226,22 +226,9 @@ impl QueuedIngestClient {
 
 impl IngestClient for QueuedIngestClient {
     fn carry_out(&self, call: Call) -> BoxFuture<'_, Result<IngestionHandle, Error>> {
-        let span = tracing::info_span!(
-            "ingest_queued",
-            source = %call.source.id,
-            database = %call.properties.database,
-            table = %call.properties.table
-        );
-        Box::pin(
-            async move {
-                let limit = call.limit;
-                bounded("queued", self.shared.service.client.transport(), limit, |transport| {
-                    self.run(call, transport)
-                })
-                .await
-            }
-            .instrument(span),
-        )
+        Box::pin(bounded("queued", self.shared.service.client.transport(), call, |call, transport| {
+            self.run(call, transport)
+        }))
     }
 
     fn resume(&self, handle: &str) -> Result<IngestionHandle, Error> {

@@ -14,7 +14,6 @@ use kusto_client::{Resend, ServiceRequest, escape_segment, random_fraction};
 use kusto_types::{Compression, DataFormat, SourceId};
 use std::sync::Arc;
 use std::time::Duration;
-use tracing::Instrument;
 
 /// Most encoded bytes of a request: what the service takes in one body.
 pub const MAX_STREAMED: usize = 10 * 1024 * 1024;
@@ -243,22 +242,9 @@ pub(crate) fn streamed(shared: &Shared, id: SourceId, progress: crate::Progress)
 
 impl IngestClient for StreamingIngestClient {
     fn carry_out(&self, call: Call) -> BoxFuture<'_, Result<IngestionHandle, Error>> {
-        let span = tracing::info_span!(
-            "ingest_streaming",
-            source = %call.source.id,
-            database = %call.properties.database,
-            table = %call.properties.table
-        );
-        Box::pin(
-            async move {
-                let limit = call.limit;
-                bounded("streaming", self.shared.engine.transport(), limit, |transport| {
-                    self.run(call, transport)
-                })
-                .await
-            }
-            .instrument(span),
-        )
+        Box::pin(bounded("streaming", self.shared.engine.transport(), call, |call, transport| {
+            self.run(call, transport)
+        }))
     }
 
     fn resume(&self, handle: &str) -> Result<IngestionHandle, Error> {

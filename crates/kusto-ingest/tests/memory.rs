@@ -16,7 +16,7 @@ fn peak() -> u64 {
 
 /// The service, in the process that the test starts.
 #[tokio::test]
-#[ignore = "run by the test below"]
+#[ignore = "a process for a_source_of_any_size_stays_within_the_budget, which starts and ends it in every run"]
 async fn service() {
     let Ok(folder) = std::env::var("KIN_MEMORY_FOLDER") else { return };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
