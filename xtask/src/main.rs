@@ -3,6 +3,8 @@
 
 #![expect(clippy::print_stdout, reason = "a chore's output is for the person who runs it")]
 
+mod api;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Instant;
@@ -17,6 +19,7 @@ const STEPS: &[Step] = &[
         run(root, "cargo", &[&package[..], &["--", "-D", "warnings"]].concat())
     }),
     ("lean", lean),
+    ("api", api::check),
     ("deny", deny),
     ("rust", |root| {
         let arguments = ["test", "--workspace", "--exclude", "kusto-ingest", "--locked", "--no-fail-fast"];
@@ -37,6 +40,15 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_path_buf).unwrap_or_default();
+    if words == ["api"] {
+        return match api::write(&root) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(problem) => {
+                eprintln!("{problem}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     let wanted: Vec<&Step> = match words.as_slice() {
         ["test"] => STEPS.iter().collect(),
         ["test", names @ ..] => STEPS.iter().filter(|(name, _)| names.contains(name)).collect(),
@@ -44,7 +56,7 @@ fn main() -> ExitCode {
     };
     if wanted.is_empty() {
         let names: Vec<&str> = STEPS.iter().map(|(name, _)| *name).collect();
-        eprintln!("usage: cargo xtask test [{}]...", names.join("|"));
+        eprintln!("usage: cargo xtask test [{}]... | cargo xtask api", names.join("|"));
         return ExitCode::from(2);
     }
     for (name, step) in wanted {
