@@ -26,11 +26,12 @@ const STEPS: &[Step] = &[
         run(root, "cargo", &arguments)
     }),
     ("features", |root| {
-        run(
-            root,
-            "cargo",
-            &["test", "--package", "kusto-ingest", "--all-features", "--locked", "--no-fail-fast"],
-        )
+        let package = ["--package", "kusto-ingest", "--all-features", "--locked"];
+        run(root, "cargo", &[&["test"], &package[..], &["--no-fail-fast"]].concat())?;
+        for example in ["modes", "sources"] {
+            run(root, "cargo", &[&["run", "--quiet"], &package[..], &["--example", example]].concat())?;
+        }
+        Ok(())
     }),
     ("sdk", sdk),
     ("azurite", azurite),

@@ -38,6 +38,16 @@ impl Source {
     ///
     /// # Errors
     /// When there is no batch, since nothing then tells the schema.
+    ///
+    /// ```
+    /// # fn run(batch: arrow_array::RecordBatch) -> Result<(), kusto_ingest::Error> {
+    /// use kusto_ingest::{Mapping, Source};
+    /// let mapping = Mapping::of_arrow_schema(&batch.schema())?; // only where types differ from the table's
+    /// let source = Source::record_batches(vec![batch])?;
+    /// # let _unused = (mapping, source);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn record_batches(batches: Vec<RecordBatch>) -> Result<Self, Error> {
         let schema = batches
             .first()
@@ -48,12 +58,28 @@ impl Source {
     }
 
     /// The batches of a reader, written as Parquet while they are sent. They are read once.
+    ///
+    /// ```
+    /// # fn run(batch: arrow_array::RecordBatch) {
+    /// let schema = batch.schema();
+    /// let reader = arrow_array::RecordBatchIterator::new([Ok(batch)], schema);
+    /// let source = kusto_ingest::Source::record_batch_reader(reader);
+    /// # }
+    /// ```
     pub fn record_batch_reader(reader: impl RecordBatchReader + Send + 'static) -> Self {
         let schema = reader.schema();
         Self::written_once(move |out| write(out, schema, reader)).with_format(DataFormat::Parquet)
     }
 
     /// The batches of a stream, written as Parquet while they are sent. They are read once.
+    ///
+    /// ```
+    /// # fn run(batch: arrow_array::RecordBatch) {
+    /// let schema = batch.schema();
+    /// let batches = futures_util::stream::iter([Ok::<_, arrow_schema::ArrowError>(batch)]);
+    /// let source = kusto_ingest::Source::record_batch_stream(schema, batches);
+    /// # }
+    /// ```
     pub fn record_batch_stream(
         schema: SchemaRef,
         stream: impl Stream<Item = Result<RecordBatch, ArrowError>> + Send + 'static,

@@ -46,6 +46,13 @@ impl Source {
 
     /// Rows that an iterator makes while they are sent. It is gone through once, so that an
     /// upload which fails after rows are gone is an error.
+    ///
+    /// ```
+    /// #[derive(serde::Serialize)]
+    /// struct Reading { sensor: String, value: f64 }
+    /// let readings = (0..1_000_000).map(|n| Reading { sensor: "a".into(), value: n as f64 });
+    /// let source = kusto_ingest::Source::rows_once(readings);
+    /// ```
     pub fn rows_once<T: Serialize>(
         rows: impl IntoIterator<Item = T, IntoIter: Send> + Send + 'static,
     ) -> Self {
