@@ -132,6 +132,8 @@ async fn official_fault_6_popped_reports_are_not_lost() {
     let popped = failures.pop(1).await.unwrap();
     assert_eq!(popped.len(), 1, "the report comes back");
     assert_eq!(popped[0].ingestion_source_id, id);
+    let deleted = site.requests("DELETE", MESSAGES).iter().filter(|seen| seen.status == 204).count();
+    assert_eq!(deleted, 1, "what was given out is off the queue");
     assert!(failures.pop(1).await.unwrap().is_empty());
     site.stop().await;
 }
