@@ -7,7 +7,7 @@ use crate::{Error, ErrorKind, KustoClient, storage};
 use futures_util::future::BoxFuture;
 use kusto_client::{Resend, ServiceRequest, escape_segment};
 use kusto_types::SourceId;
-use kusto_wire::{IngestionErrorCode, OperationStatus};
+use kusto_wire::OperationStatus;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
@@ -140,18 +140,7 @@ impl StatusLookup {
         // The latest state, should there be a row for each.
         let row = table.rows.len() - 1;
         let text = |name: &str| table.text(row, name).unwrap_or_default();
-        let outcome = match text("State").as_str() {
-            "InProgress" | "Scheduled" => return Ok(one(source, None)),
-            "Completed" => Outcome::Succeeded,
-            "Skipped" => Outcome::Skipped { details: text("Status") },
-            "PartiallySucceeded" => Outcome::PartiallySucceeded { details: text("Status") },
-            state => Outcome::Failed {
-                code: IngestionErrorCode::Other(state.to_owned()),
-                permanent: state == "BadInput"
-                    || (state == "Failed" && matches!(text("ShouldRetry").as_str(), "false" | "0")),
-                details: text("Status"),
-            },
-        };
-        Ok(one(source, Some(outcome)))
+        let outcome = Outcome::of_operation(&text("State"), text("Status"), &text("ShouldRetry"));
+        Ok(one(source, outcome))
     }
 }

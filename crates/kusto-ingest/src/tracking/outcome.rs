@@ -94,6 +94,27 @@ impl Outcome {
         })
     }
 
+    /// The outcome that a command has by its row of `.show operations`; `None` while it is
+    /// under way. A state that says neither success nor failure is no outcome to act on.
+    pub(crate) fn of_operation(state: &str, details: String, should_retry: &str) -> Option<Self> {
+        let failed = |permanent, details| {
+            Some(Self::Failed { code: IngestionErrorCode::Other(state.to_owned()), permanent, details })
+        };
+        match state {
+            "InProgress" | "Scheduled" => None,
+            "Completed" => Some(Self::Succeeded),
+            "Skipped" => Some(Self::Skipped { details }),
+            "PartiallySucceeded" => Some(Self::PartiallySucceeded { details }),
+            "BadInput" => failed(true, details),
+            "Failed" => failed(matches!(should_retry, "false" | "0"), details),
+            "Throttled" | "Canceled" => failed(false, details),
+            // Abandoned: the engine lost sight of it.
+            other => {
+                Some(Self::Unknown { reason: format!("the engine gives the state {other:?}: {details}") })
+            }
+        }
+    }
+
     /// Whether all of the rows are in the table.
     pub fn is_success(&self) -> bool {
         matches!(self, Self::Succeeded)
@@ -147,6 +168,28 @@ impl Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn states_of_an_operation_are_told_apart() {
+        let of = |state: &str, retry: &str| Outcome::of_operation(state, "why".to_owned(), retry);
+        assert_eq!((of("InProgress", ""), of("Scheduled", "")), (None, None));
+        assert_eq!(of("Completed", ""), Some(Outcome::Succeeded));
+        let details = || "why".to_owned();
+        assert_eq!(of("Skipped", ""), Some(Outcome::Skipped { details: details() }));
+        assert_eq!(of("PartiallySucceeded", ""), Some(Outcome::PartiallySucceeded { details: details() }));
+        for (state, retry, expected) in [
+            ("Failed", "false", true),
+            ("Failed", "0", true),
+            ("Failed", "1", false),
+            ("BadInput", "1", true),
+            ("Throttled", "0", false),
+            ("Canceled", "0", false),
+        ] {
+            let Some(Outcome::Failed { permanent, code, .. }) = of(state, retry) else { panic!("{state}") };
+            assert_eq!((permanent, code), (expected, IngestionErrorCode::Other(state.to_owned())), "{state}");
+        }
+        assert!(matches!(of("Abandoned", ""), Some(Outcome::Unknown { reason }) if reason.contains("why")));
+    }
 
     #[test]
     fn several_outcomes_are_one() {
