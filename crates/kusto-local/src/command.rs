@@ -5,6 +5,7 @@ mod run;
 mod show;
 
 use crate::ServiceError;
+use crate::http::Address;
 use crate::state::State;
 use kusto_batch::BatchingPolicy;
 use kusto_engine::Catalog;
@@ -25,17 +26,17 @@ pub(crate) struct Context<'r> {
     /// The database of the request.
     pub(crate) database: Option<&'r str>,
     /// Scheme, host and port that the caller used, for the URLs handed out.
-    pub(crate) base_url: &'r str,
+    pub(crate) address: &'r Address,
 }
 
 /// What the service hands out for queued ingestion, in URLs of the caller's base.
 pub(crate) fn ingestion_resources(
     state: &State,
-    base_url: &str,
+    address: &Address,
 ) -> Result<kusto_wire::IngestionResources, ServiceError> {
     match &state.account {
         Some(account) => account.resources(),
-        None => Ok(show::resources(state, base_url)),
+        None => Ok(show::resources(state, address)),
     }
 }
 

@@ -25,6 +25,9 @@ pub enum ServiceError {
     /// The data folder is in use.
     #[error("the data folder {0} is in use by another service; stop it, or use --cluster with its URL")]
     InUse(String),
+    /// The certificates for https cannot be read or made.
+    #[error("the certificates of the service cannot be used: {0}")]
+    Certificate(String),
     /// The request is malformed.
     #[error("{0}")]
     BadRequest(String),
@@ -168,6 +171,7 @@ impl ServiceError {
             | Self::Database(_)
             | Self::File { .. }
             | Self::InUse(_)
+            | Self::Certificate(_)
             | Self::Storage { .. }
             | Self::Task(_) => build(
                 500,

@@ -1,11 +1,14 @@
 //! The HTTP face: one router for the Kusto endpoints and the storage endpoints.
 
+mod address;
 mod blob;
 mod ingest;
 mod kusto;
 mod lake;
 mod queue;
 mod table;
+
+pub(crate) use address::{Address, StorageService};
 
 use crate::state::{ACCOUNT, State};
 use crate::store::reports::STATUS_TABLE;
@@ -40,8 +43,18 @@ pub(crate) fn percent_decode(text: &str) -> String {
     String::from_utf8_lossy(&decoded).into_owned()
 }
 
+/// How a connection reached the service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Peer {
+    /// http
+    Plain,
+    /// https
+    Secure,
+}
+
 /// A request, taken apart once.
 pub(crate) struct Call {
+    pub(crate) address: Address,
     pub(crate) method: Method,
     pub(crate) path: String,
     pub(crate) query: HashMap<String, String>,
@@ -69,9 +82,16 @@ pub(crate) async fn serve(state: Arc<State>, request: Request) -> Response {
     let path = parts.uri.path().to_owned();
     let query =
         url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
-    let call = Call { method: parts.method, path, query, headers: parts.headers, body };
+    let peer = parts.extensions.get::<Peer>().copied().unwrap_or(Peer::Plain);
+    let address = Address::of(peer, &parts.uri, &parts.headers);
+    let storage = address.storage_service();
+    let call = Call { address, method: parts.method, path, query, headers: parts.headers, body };
     let segments: Vec<String> = call.path.split('/').skip(1).map(str::to_owned).collect();
-    let names: Vec<&str> = segments.iter().map(String::as_str).collect();
+    let mut names: Vec<&str> = segments.iter().map(String::as_str).collect();
+    // An account's own host has no account in the path.
+    if matches!(storage, Some(StorageService::Blob | StorageService::Queue)) {
+        names.insert(0, ACCOUNT);
+    }
     // Some clients only leave a URL alone when it has `ingest-` in it, so one leading
     // segment before the API path is taken as an instance name.
     let api = match names.as_slice() {

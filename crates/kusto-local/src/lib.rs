@@ -1,6 +1,7 @@
 //! The local ingestion service: in one process what a Kusto cluster and its
 //! data-management service do with ingested data. One port serves the engine, data
-//! management and Azure-Storage-compatible blob, queue and table endpoints; one SQLite
+//! management and Azure-Storage-compatible blob, queue and table endpoints, over http and
+//! https; one SQLite
 //! database is the transactional truth; extents are Parquet files.
 
 mod command;
@@ -9,11 +10,13 @@ mod error;
 mod external;
 mod http;
 mod ingest;
+mod listen;
 mod query;
 mod run;
 mod sas;
 mod state;
 mod store;
+mod tls;
 mod token;
 
 pub use config::ServiceConfig;

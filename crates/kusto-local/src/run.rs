@@ -9,9 +9,10 @@ use crate::ingest::{
 use crate::sas::Signer;
 use crate::state::State;
 use crate::store::Store;
+use crate::tls::Authority;
 use crate::{ServiceConfig, ServiceError};
-use axum::Router;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
@@ -22,6 +23,7 @@ use tokio_util::task::TaskTracker;
 /// A service that runs until [`RunningService::stop`].
 pub struct RunningService {
     address: SocketAddr,
+    certificate: PathBuf,
     stop: CancellationToken,
     server: JoinHandle<()>,
     tasks: TaskTracker,
@@ -31,6 +33,17 @@ impl RunningService {
     /// The address that it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The certificate, in PEM, of the authority that clients trust to use https.
+    pub fn certificate_authority(&self) -> &Path {
+        &self.certificate
+    }
+
+    /// The cluster URL over https; the client must trust
+    /// [`certificate_authority`](Self::certificate_authority).
+    pub fn https_url(&self) -> String {
+        self.url().replacen("http://", "https://", 1)
     }
 
     /// The cluster URL for clients on this machine.
@@ -52,12 +65,12 @@ impl RunningService {
     /// the store and go on with the next start.
     pub async fn stop(self) {
         self.stop.cancel();
+        // First the door, so that no request finds the rest gone.
+        if let Err(error) = self.server.await {
+            tracing::error!(%error, "the listener failed");
+        }
         self.tasks.close();
         self.tasks.wait().await;
-        // Idle keep-alive connections would hold the server open.
-        if tokio::time::timeout(std::time::Duration::from_secs(2), self.server).await.is_err() {
-            tracing::debug!("connections were still open at the stop");
-        }
     }
 }
 
@@ -73,6 +86,10 @@ pub async fn start(config: ServiceConfig, listener: TcpListener) -> Result<Runni
         .read_timeout(std::time::Duration::from_secs(60))
         .build()
         .map_err(|error| ServiceError::BadRequest(format!("the HTTP client cannot be made: {error}")))?;
+    let data_dir = config.data_dir.clone();
+    let authority = Arc::new(tokio::task::spawn_blocking(move || Authority::open(&data_dir)).await??);
+    let certificate = crate::tls::certificate_file(&config.data_dir);
+    let certificate = std::path::absolute(&certificate).unwrap_or(certificate);
     let account = match config.storage.clone() {
         Some(account) => Some(Arc::new(Account::open(account, http.clone()).await?)),
         None => None,
@@ -105,15 +122,6 @@ pub async fn start(config: ServiceConfig, listener: TcpListener) -> Result<Runni
     tasks.spawn(load::run(state.clone(), stop.clone()));
     tasks.spawn(janitor::report(state.clone(), stop.clone()));
     tasks.spawn(janitor::clean(state.clone(), stop.clone()));
-    let router = Router::new()
-        .fallback(move |request: axum::extract::Request| crate::http::serve(state.clone(), request));
-    let stopping = stop.clone();
-    let server = tokio::spawn(async move {
-        let served =
-            axum::serve(listener, router).with_graceful_shutdown(async move { stopping.cancelled().await });
-        if let Err(error) = served.await {
-            tracing::error!(%error, "the listener failed");
-        }
-    });
-    Ok(RunningService { address, stop, server, tasks })
+    let server = tokio::spawn(crate::listen::serve(listener, authority, state, stop.clone()));
+    Ok(RunningService { address, certificate, stop, server, tasks })
 }

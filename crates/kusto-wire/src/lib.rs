@@ -33,4 +33,4 @@ pub use status::{
 };
 pub use table::{ResultColumn, ResultTable};
 pub use v1::{DataSetV1, V1Error};
-pub use v2::{DataSetV2, V2Error};
+pub use v2::{DataSetV2, Framing, V2Error};

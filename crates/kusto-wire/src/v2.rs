@@ -1,5 +1,6 @@
-//! The v2 result format: a JSON array of frames. Written with plain `DataTable`
-//! frames; progressive and fragmented primary tables are read as well.
+//! The v2 result format: a JSON array of frames. Written plain (a `DataTable` frame for
+//! each result) or fragmented (a frame a line, results in pieces), as the request's
+//! options say; progressive results are read as well.
 
 use crate::v1::decode_table;
 use crate::{OneApiError, ResultTable};
@@ -11,6 +12,20 @@ pub struct DataSetV2 {
     /// The primary results, one a tabular statement.
     pub tables: Vec<ResultTable>,
 }
+
+/// How the frames of a result are cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Framing {
+    /// One `DataTable` frame a result, no line ends between frames.
+    Plain,
+    /// `TableHeader`, `TableFragment`s and `TableCompletion` for each primary result, a
+    /// frame a line: `results_v2_fragment_primary_tables`,
+    /// `results_v2_newlines_between_frames`, which Go's client always asks for.
+    Fragmented,
+}
+
+/// Rows of a fragment.
+const FRAGMENT: usize = 1000;
 
 /// Why a body is not a v2 result, or reports a failure.
 #[derive(Debug, thiserror::Error)]
@@ -27,10 +42,37 @@ pub enum V2Error {
 }
 
 impl DataSetV2 {
-    /// The frames of a finished query.
-    pub fn encode(&self, client_request_id: &str, activity_id: &str) -> Value {
+    /// The body of a finished query's answer. The order of the properties matters to the
+    /// clients that read while it arrives.
+    pub fn encode(&self, framing: Framing, client_request_id: &str, activity_id: &str) -> String {
+        let frames = self.frames(framing, client_request_id, activity_id);
+        let separator = match framing {
+            Framing::Plain => ",",
+            Framing::Fragmented => "\n,",
+        };
+        let mut body = String::from("[");
+        for (index, frame) in frames.iter().enumerate() {
+            if index > 0 {
+                body.push_str(separator);
+            }
+            body.push_str(&frame.to_string());
+        }
+        body.push_str(if framing == Framing::Fragmented { "\n]" } else { "]" });
+        body
+    }
+
+    fn frames(&self, framing: Framing, client_request_id: &str, activity_id: &str) -> Vec<Value> {
+        let header = match framing {
+            Framing::Plain => {
+                json!({"FrameType": "DataSetHeader", "IsProgressive": false, "Version": "v2.0"})
+            }
+            Framing::Fragmented => json!({
+                "FrameType": "DataSetHeader", "IsProgressive": false, "Version": "v2.0", "IsFragmented": true,
+                "ErrorReportingPlacement": "EndOfTable",
+            }),
+        };
         let mut frames = vec![
-            json!({"FrameType": "DataSetHeader", "IsProgressive": false, "Version": "v2.0"}),
+            header,
             json!({
                 "FrameType": "DataTable", "TableId": 0, "TableKind": "QueryProperties",
                 "TableName": "@ExtendedProperties",
@@ -43,15 +85,29 @@ impl DataSetV2 {
             }),
         ];
         for (index, table) in self.tables.iter().enumerate() {
+            let id = index + 1;
             let columns: Vec<Value> = table
                 .columns
                 .iter()
                 .map(|column| json!({"ColumnName": column.name, "ColumnType": column.column_type.kql_name()}))
                 .collect();
+            if framing == Framing::Plain {
+                frames.push(json!({
+                    "FrameType": "DataTable", "TableId": id, "TableKind": "PrimaryResult",
+                    "TableName": "PrimaryResult", "Columns": columns, "Rows": table.rows,
+                }));
+                continue;
+            }
             frames.push(json!({
-                "FrameType": "DataTable", "TableId": index + 1, "TableKind": "PrimaryResult",
-                "TableName": "PrimaryResult", "Columns": columns, "Rows": table.rows,
+                "FrameType": "TableHeader", "TableId": id, "TableKind": "PrimaryResult",
+                "TableName": "PrimaryResult", "Columns": columns,
             }));
+            for rows in table.rows.chunks(FRAGMENT) {
+                frames.push(json!({
+                    "FrameType": "TableFragment", "TableFragmentType": "DataAppend", "TableId": id, "Rows": rows,
+                }));
+            }
+            frames.push(json!({"FrameType": "TableCompletion", "TableId": id, "RowCount": table.rows.len()}));
         }
         let now = kusto_types::DateTime::now().to_string();
         let ids = |level: i32, name: &str, event: i32, event_name: &str, payload: String| {
@@ -93,7 +149,7 @@ impl DataSetV2 {
             ],
         }));
         frames.push(json!({"FrameType": "DataSetCompletion", "HasErrors": false, "Cancelled": false}));
-        Value::Array(frames)
+        frames
     }
 
     /// Reads a body: plain, fragmented or progressive.
@@ -172,7 +228,30 @@ mod tests {
     fn frames_read_back() {
         let table = ResultTable::new("PrimaryResult", [("a", ColumnType::Long)]).with_row(vec![1.into()]);
         let set = DataSetV2 { tables: vec![table] };
-        assert_eq!(DataSetV2::decode(set.encode("c", "a").to_string().as_bytes()).unwrap(), set);
+        for framing in [Framing::Plain, Framing::Fragmented] {
+            let body = set.encode(framing, "c", "a");
+            assert_eq!(DataSetV2::decode(body.as_bytes()).unwrap(), set, "{body}");
+        }
+    }
+
+    #[test]
+    fn fragmented_frames_have_a_line_each_and_their_order() {
+        let mut table = ResultTable::new("PrimaryResult", [("a", ColumnType::Long)]);
+        table.rows = (0..FRAGMENT + 1).map(|n| vec![n.into()]).collect();
+        let empty = ResultTable::new("PrimaryResult", [("b", ColumnType::String)]);
+        let body = DataSetV2 { tables: vec![table, empty] }.encode(Framing::Fragmented, "c", "a");
+        let lines: Vec<&str> = body.lines().collect();
+        assert_eq!(
+            lines[0],
+            r#"[{"FrameType":"DataSetHeader","IsProgressive":false,"Version":"v2.0","IsFragmented":true,"ErrorReportingPlacement":"EndOfTable"}"#
+        );
+        assert!(lines[1..lines.len() - 1].iter().all(|line| line.starts_with(r#",{"FrameType":""#)));
+        assert_eq!(lines.last(), Some(&"]"));
+        assert_eq!(lines.len(), 1 + 1 + 4 + 2 + 1 + 1 + 1);
+        assert!(lines[3].starts_with(
+            r#",{"FrameType":"TableFragment","TableFragmentType":"DataAppend","TableId":1,"Rows":[[0],[1],"#
+        ));
+        assert_eq!(lines[5], r#",{"FrameType":"TableCompletion","TableId":1,"RowCount":1001}"#);
     }
 
     #[test]

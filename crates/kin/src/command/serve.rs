@@ -21,9 +21,29 @@ pub(crate) async fn run(arguments: Serve) -> Result<(), Failure> {
     config.crash_at = arguments.crash_at;
     let service = kusto_local::start(config, listener).await?;
     printer::line(&format!("cluster    {}", service.url()));
+    printer::line(&format!("https      {}", service.https_url()));
     printer::line(&format!("readiness  {}/readyz", service.url()));
     printer::line(&format!("data       {}", arguments.data_dir.display()));
     printer::line(&format!("query      kin query --cluster {} 'print 1'", service.url()));
+    let authority = service.certificate_authority().display();
+    printer::line(&format!("authority  {authority}, to be trusted by who uses https:"));
+    for (client, how) in [
+        ("Python", format!("REQUESTS_CA_BUNDLE={authority} SSL_CERT_FILE={authority}")),
+        ("Node", format!("NODE_EXTRA_CA_CERTS={authority}")),
+        ("Go, kin", format!("SSL_CERT_FILE={authority}")),
+        (
+            "Java",
+            format!(
+                "keytool -importcert -noprompt -alias kin -file {authority} -keystore kin.p12 -storepass changeit"
+            ),
+        ),
+        (
+            "",
+            "then -Djavax.net.ssl.trustStore=kin.p12 -Djavax.net.ssl.trustStorePassword=changeit".to_owned(),
+        ),
+    ] {
+        printer::line(&format!("           {client:<8} {how}"));
+    }
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
         .map_err(|error| Failure::new(1, format!("signals cannot be received: {error}")))?;
     tokio::select! {

@@ -2,7 +2,8 @@
 
 use super::Context;
 use crate::ServiceError;
-use crate::state::{ACCOUNT, CONTAINERS, QUEUES, State};
+use crate::http::{Address, StorageService};
+use crate::state::{CONTAINERS, QUEUES, State};
 use crate::store::reports::{FAILURE_QUEUE, STATUS_TABLE, SUCCESS_QUEUE};
 use kusto_engine::{Catalog, ExtentRecord, MappingRecord, TableRecord};
 use kusto_kql::{Command, SchemaShape};
@@ -78,22 +79,19 @@ pub(super) fn mapping_rows(database: &DatabaseName, mappings: &[MappingRecord]) 
 }
 
 /// What the service hands out for queued ingestion, in URLs that the caller can reach.
-pub(super) fn resources(state: &State, base_url: &str) -> IngestionResources {
-    let url = |kind: &str, name: &str, permissions: &str| {
-        SecretUrl::new(format!(
-            "{base_url}/{ACCOUNT}/{name}?{}",
-            state.signer.grant(&format!("{kind}/{name}"), permissions)
-        ))
+pub(super) fn resources(state: &State, address: &Address) -> IngestionResources {
+    let url = |service: StorageService, kind: &str, name: &str, permissions: &str| {
+        let grant = state.signer.grant(&format!("{kind}/{name}"), permissions);
+        SecretUrl::new(format!("{}/{name}?{grant}", address.storage(service)))
     };
-    // The table is root-style: some clients take the first path segment for its name.
-    let status =
-        format!("{base_url}/{STATUS_TABLE}?{}", state.signer.grant(&format!("table/{STATUS_TABLE}"), "raud"));
+    let blob = |name: &str, permissions: &str| url(StorageService::Blob, "blob", name, permissions);
+    let queue = |name: &str, permissions: &str| url(StorageService::Queue, "queue", name, permissions);
     IngestionResources {
-        containers: CONTAINERS.iter().map(|name| url("blob", name, "racwd")).collect(),
-        queues: QUEUES.iter().map(|name| url("queue", name, "a")).collect(),
-        success_queues: vec![url("queue", SUCCESS_QUEUE, "rp")],
-        failure_queues: vec![url("queue", FAILURE_QUEUE, "rp")],
-        status_tables: vec![SecretUrl::new(status)],
+        containers: CONTAINERS.iter().map(|name| blob(name, "racwd")).collect(),
+        queues: QUEUES.iter().map(|name| queue(name, "a")).collect(),
+        success_queues: vec![queue(SUCCESS_QUEUE, "rp")],
+        failure_queues: vec![queue(FAILURE_QUEUE, "rp")],
+        status_tables: vec![url(StorageService::Table, "table", STATUS_TABLE, "raud")],
     }
 }
 
@@ -106,7 +104,7 @@ pub(super) fn show(
     let catalog = Catalog(connection);
     let database = || crate::query::database_of(connection, context.database);
     Ok(match command {
-        Command::IngestionResources => super::ingestion_resources(state, context.base_url)?.encode(),
+        Command::IngestionResources => super::ingestion_resources(state, context.address)?.encode(),
         Command::IdentityToken => table([("AuthorizationContext", T::String)])
             .with_row(vec![crate::token::issue(&state.signer).into()]),
         Command::ShowVersion => table([
@@ -134,7 +132,7 @@ pub(super) fn show(
         ])
         .with_row(vec![
             "local".into(),
-            context.base_url.into(),
+            context.address.url().into(),
             "KustoLocal".into(),
             Value::Null,
             true.into(),

@@ -1,7 +1,7 @@
 //! The ingest endpoints: streaming (`/v1/rest/ingest/...`) and REST v2
 //! (`/v1/rest/ingestion/...`).
 
-use super::kusto::{Ids, base_url};
+use super::kusto::Ids;
 use super::{Call, percent_decode};
 use crate::ServiceError;
 use crate::ingest::fetch;
@@ -135,7 +135,7 @@ fn source_url(body: &[u8]) -> Result<SecretUrl, ServiceError> {
 /// `GET /v1/rest/ingestion/configuration`
 pub(crate) fn configuration(state: &Arc<State>, call: &Call) -> Response {
     let ids = Ids::of(call);
-    let resources = match crate::command::ingestion_resources(state, &base_url(call)) {
+    let resources = match crate::command::ingestion_resources(state, &call.address) {
         Ok(resources) => resources,
         Err(error) => return ids.fail(&error),
     };

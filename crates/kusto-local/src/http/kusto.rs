@@ -6,7 +6,7 @@ use crate::command::{self, Context};
 use crate::state::State;
 use axum::response::Response;
 use http::StatusCode;
-use kusto_wire::{DataSetV1, DataSetV2, OneApiError, Request};
+use kusto_wire::{DataSetV1, DataSetV2, Framing, OneApiError, Request};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -42,7 +42,11 @@ impl Ids {
     }
 
     pub(crate) fn answer(&self, body: &Value) -> Response {
-        self.stamp(text(StatusCode::OK, "application/json; charset=utf-8", body.to_string()))
+        self.answer_text(body.to_string())
+    }
+
+    fn answer_text(&self, json: String) -> Response {
+        self.stamp(text(StatusCode::OK, "application/json; charset=utf-8", json))
     }
 
     pub(crate) fn fail(&self, error: &ServiceError) -> Response {
@@ -88,12 +92,6 @@ pub(crate) fn not_found(call: &Call) -> Response {
     )
 }
 
-/// Scheme, host and port as the caller wrote them.
-pub(crate) fn base_url(call: &Call) -> String {
-    let scheme = call.header("x-forwarded-proto").unwrap_or("http");
-    format!("{scheme}://{}", call.header("host").unwrap_or("localhost"))
-}
-
 async fn read(call: Call) -> Result<Request, ServiceError> {
     let body = call.text(MAX_BODY).await.map_err(|_| {
         ServiceError::BadRequest(format!("the request body is over {MAX_BODY} bytes or broke off"))
@@ -105,7 +103,7 @@ async fn read(call: Call) -> Result<Request, ServiceError> {
 
 pub(crate) async fn management(state: &Arc<State>, call: Call) -> Response {
     let ids = Ids::of(&call);
-    let base = base_url(&call);
+    let address = call.address.clone();
     let request = match read(call).await {
         Ok(request) => request,
         Err(error) => return ids.fail(&error),
@@ -114,7 +112,7 @@ pub(crate) async fn management(state: &Arc<State>, call: Call) -> Response {
     let answer = tokio::task::spawn_blocking(move || -> Result<Value, ServiceError> {
         let trimmed = request.csl.trim_start();
         if trimmed.starts_with('.') {
-            let context = Context { database: request.db.as_deref(), base_url: &base };
+            let context = Context { database: request.db.as_deref(), address: &address };
             let (table, piped) = command::run(&state, trimmed, &context)?;
             let set = DataSetV1::single(table);
             return Ok(if piped { set.encode_with_contents() } else { set.encode() });
@@ -133,32 +131,36 @@ pub(crate) async fn management(state: &Arc<State>, call: Call) -> Response {
 
 pub(crate) async fn query(state: &Arc<State>, call: Call, format: ResultFormat) -> Response {
     let ids = Ids::of(&call);
-    let base = base_url(&call);
+    let address = call.address.clone();
     let request = match read(call).await {
         Ok(request) => request,
         Err(error) => return ids.fail(&error),
     };
     let state = state.clone();
     let (client, activity) = (ids.client.clone(), ids.activity.clone());
-    let answer = tokio::task::spawn_blocking(move || -> Result<Value, ServiceError> {
+    let answer = tokio::task::spawn_blocking(move || -> Result<String, ServiceError> {
+        let mut framing = Framing::Plain;
         let tables = if request.csl.trim_start().starts_with('.') {
-            let context = Context { database: request.db.as_deref(), base_url: &base };
+            let context = Context { database: request.db.as_deref(), address: &address };
             vec![command::run(&state, request.csl.trim_start(), &context)?.0]
         } else {
             let properties = request
                 .properties()
                 .map_err(|error| ServiceError::BadRequest(format!("properties: {error}")))?;
+            if properties.is_on("results_v2_fragment_primary_tables") {
+                framing = Framing::Fragmented;
+            }
             let results = crate::query::run(&state.store, request.db.as_deref(), &request.csl, &properties)?;
             results.iter().map(crate::query::to_table).collect()
         };
         Ok(match format {
-            ResultFormat::V1 => DataSetV1 { tables }.encode_with_contents(),
-            ResultFormat::V2 => DataSetV2 { tables }.encode(&client, &activity),
+            ResultFormat::V1 => DataSetV1 { tables }.encode_with_contents().to_string(),
+            ResultFormat::V2 => DataSetV2 { tables }.encode(framing, &client, &activity),
         })
     })
     .await;
     match answer.map_err(ServiceError::from).and_then(|answer| answer) {
-        Ok(body) => ids.answer(&body),
+        Ok(body) => ids.answer_text(body),
         Err(error) => ids.fail(&error),
     }
 }

@@ -26,12 +26,14 @@ impl Drop for Fetched {
     }
 }
 
-/// Container and blob name, when a URL is one of ours.
+/// Container and blob name, when a URL is one of ours: `{any host}/{account}/{container}`,
+/// or `{account}.blob.core.{cloud}/{container}`.
 pub(crate) fn own_blob(url: &str) -> Option<(String, String)> {
-    let path =
-        url.split_once("://").map_or(url, |(_, rest)| rest.split_once('/').map_or("", |(_, path)| path));
+    let (host, path) = url.split_once("://").map_or(url, |(_, rest)| rest).split_once('/')?;
     let path = path.split('?').next().unwrap_or(path);
-    let rest = path.strip_prefix(ACCOUNT)?.strip_prefix('/')?;
+    let labels: Vec<&str> = host.split('.').take(3).collect();
+    let named = matches!(labels.as_slice(), [account, "blob" | "dfs", "core"] if *account == ACCOUNT);
+    let rest = if named { path } else { path.strip_prefix(ACCOUNT)?.strip_prefix('/')? };
     let (container, name) = rest.split_once('/')?;
     let name = crate::http::percent_decode(name);
     crate::state::CONTAINERS.contains(&container).then(|| (container.to_owned(), name))
@@ -102,4 +104,31 @@ async fn download(state: &Arc<State>, url: &SecretUrl) -> Result<Result<Fetched,
     }
     file.flush().await.map_err(ServiceError::file(&path))?;
     Ok(Ok(fetched))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_blobs_are_known_under_every_name() {
+        let own = |url: &str| own_blob(url).map(|(container, name)| format!("{container} {name}"));
+        for url in [
+            "http://localhost:1/kinstore/ingest0/a/b%20c.csv?sig=x",
+            "https://elsewhere/kinstore/ingest0/a/b%20c.csv",
+            "https://kinstore.blob.core.windows.net:8443/ingest0/a/b%20c.csv?sig=x",
+            "https://kinstore.dfs.core.chinacloudapi.cn/ingest0/a/b%20c.csv",
+        ] {
+            assert_eq!(own(url).as_deref(), Some("ingest0 a/b c.csv"), "{url}");
+        }
+        for url in [
+            "https://other.blob.core.windows.net/ingest0/a.csv",
+            "https://kinstore.blob.example.com/ingest0/a.csv",
+            "http://localhost/kinstore/other/a.csv",
+            "http://localhost",
+            "",
+        ] {
+            assert_eq!(own(url), None, "{url}");
+        }
+    }
 }
