@@ -37,6 +37,13 @@ def cluster(tmp_path_factory):
     assert "kin1." not in text, "an identity token is in the log"
 
 
+@pytest.fixture(scope="session")
+def authority(cluster, tmp_path_factory):
+    """The certificate that clients must trust to use https."""
+    folder = tmp_path_factory.getbasetemp()
+    return next(folder.glob("kin*/data/tls/ca.pem"))
+
+
 @pytest.fixture
 def kusto(cluster):
     return KustoClient(KustoConnectionStringBuilder(cluster))

@@ -26,6 +26,26 @@ async function until(count) {
   throw new Error(`${await rows()} rows, ${count} expected`);
 }
 
+// The client's table library refuses what is not encrypted.
+async function tracked(client) {
+  const outcome = async (text) => {
+    const reporting = { reportLevel: ingest.ReportLevel.FailuresAndSuccesses, reportMethod: ingest.ReportMethod.Table };
+    const target = new ingest.IngestionProperties({ database: "NetDefaultDB", table, format: ingest.DataFormat.CSV, ...reporting });
+    const result = await client.ingestFromStream(Readable.from([Buffer.from(text)]), target);
+    for (let turn = 0; turn < 150; turn++) {
+      const status = await result.getIngestionStatusCollection();
+      if (status.Status !== "Pending") return status;
+      await new Promise((wake) => setTimeout(wake, 200));
+    }
+    throw new Error("no outcome");
+  };
+  const good = await outcome(csv);
+  if (good.Status !== "Succeeded") throw new Error(`the good source: ${JSON.stringify(good)}`);
+  await until(60);
+  const bad = await outcome('1,"a\n');
+  if (bad.Status !== "Failed" || bad.ErrorCode !== "Stream_ClosingQuoteMissing") throw new Error(`the bad source: ${JSON.stringify(bad)}`);
+}
+
 async function main() {
   const client = new ingest.IngestClient(connection());
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), "kin-"));
@@ -50,6 +70,7 @@ async function main() {
   await until(50);
   const v1 = await kusto.executeQueryV1("NetDefaultDB", `${table} | where id == 3 | take 1`);
   if (v1.primaryResults[0].toJSON().data[0].id !== 3) throw new Error("the v1 result is wrong");
+  if (cluster.startsWith("https:")) await tracked(client);
   client.close();
   kusto.close();
 }

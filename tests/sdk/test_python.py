@@ -3,6 +3,9 @@ the rows back."""
 
 import io
 import json
+import os
+import subprocess
+import sys
 import time
 import uuid
 
@@ -152,3 +155,24 @@ def test_py_errors_are_kusto_errors(kusto):
         assert caught.value.error.code == code and caught.value.error.permanent
     with pytest.raises(KustoApiError):
         kusto.execute_mgmt("NetDefaultDB", ".show table Nope schema as json")
+
+
+def test_py_https_is_spoken_with_the_authority_trusted(cluster, authority, kusto, table):
+    program = f"""
+import io
+from azure.kusto.data import KustoConnectionStringBuilder
+from azure.kusto.data.data_format import DataFormat
+from azure.kusto.ingest import (IngestionProperties, KustoStreamingIngestClient, ManagedStreamingIngestClient,
+                                QueuedIngestClient, StreamDescriptor)
+url = {cluster.replace("http://127.0.0.1", "https://localhost")!r}
+for client in (QueuedIngestClient, KustoStreamingIngestClient, ManagedStreamingIngestClient):
+    client = client(KustoConnectionStringBuilder(url))
+    properties = IngestionProperties("NetDefaultDB", {table!r}, data_format=DataFormat.CSV)
+    client.ingest_from_stream(StreamDescriptor(io.BytesIO(b"1,a,0.5\\n")), properties)
+"""
+    environment = {**os.environ, "REQUESTS_CA_BUNDLE": str(authority)}
+    trusting = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, env=environment)
+    assert trusting.returncode == 0, trusting.stderr
+    wait_for_rows(kusto, table, 3)
+    stranger = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert stranger.returncode != 0 and "CERTIFICATE_VERIFY_FAILED" in stranger.stderr

@@ -120,6 +120,9 @@ pub(crate) struct Serve {
     /// the status table live on, instead of the service's own.
     #[arg(long, env = "KIN_STORAGE", hide_env_values = true, value_name = "CONNECTION")]
     pub(crate) storage: Option<String>,
+    /// A further name that clients know the service by over https; may be repeated.
+    #[arg(long = "host-name", env = "KIN_HOST_NAMES", value_delimiter = ',', value_name = "NAME")]
+    pub(crate) host_names: Vec<String>,
     /// Abort the process at this step; for crash tests.
     #[arg(long, env = "KIN_CRASH_AT", hide = true)]
     pub(crate) crash_at: Option<String>,

@@ -15,6 +15,9 @@ pub struct ServiceConfig {
     /// A storage account that containers, queues and the status table live on, instead
     /// of the service's own.
     pub storage: Option<crate::StorageAccount>,
+    /// Further names that clients know the service by: its certificates have them even
+    /// when a client does not say whom it wants. `localhost` and its addresses are there.
+    pub host_names: Vec<String>,
     /// Ingestion commands that run at once before more are refused with 429; `None`
     /// means three quarters of the cores, but at least 4.
     pub ingestion_capacity: Option<usize>,
@@ -30,6 +33,7 @@ impl ServiceConfig {
             data_dir: data_dir.into(),
             default_batching: BatchingPolicy::LAPTOP,
             storage: None,
+            host_names: Vec::new(),
             ingestion_capacity: None,
             crash_at: None,
         }

@@ -75,6 +75,20 @@ impl Call {
     }
 }
 
+/// The segments of a path as they are written. Go's queue client escapes the slash
+/// between account and queue, Node's table client the one before the table: that one is
+/// taken for the slash that it stands for.
+fn segments(path: &str) -> Vec<String> {
+    let path = path.strip_prefix('/').unwrap_or(path);
+    let (first, rest) = match path.split_once('/') {
+        Some((first, rest)) => (first, Some(rest)),
+        None => (path, None),
+    };
+    let first =
+        if first.to_ascii_lowercase().contains("%2f") { percent_decode(first) } else { first.to_owned() };
+    first.split('/').chain(rest.iter().flat_map(|rest| rest.split('/'))).map(str::to_owned).collect()
+}
+
 /// The answer to every request.
 pub(crate) async fn serve(state: Arc<State>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
@@ -86,7 +100,7 @@ pub(crate) async fn serve(state: Arc<State>, request: Request) -> Response {
     let address = Address::of(peer, &parts.uri, &parts.headers);
     let storage = address.storage_service();
     let call = Call { address, method: parts.method, path, query, headers: parts.headers, body };
-    let segments: Vec<String> = call.path.split('/').skip(1).map(str::to_owned).collect();
+    let segments = segments(&call.path);
     let mut names: Vec<&str> = segments.iter().map(String::as_str).collect();
     // An account's own host has no account in the path.
     if matches!(storage, Some(StorageService::Blob | StorageService::Queue)) {
@@ -115,6 +129,10 @@ pub(crate) async fn serve(state: Arc<State>, request: Request) -> Response {
         ["v1", "rest", "ingestion", "queued", database, table, rest @ ..] if rest.len() <= 1 => {
             ingest::queued(&state, call, database, table, rest.first().copied()).await
         }
+        [first] | [_, first] if percent_decode(first).starts_with(STATUS_TABLE) => {
+            let target = percent_decode(first);
+            table::serve(&state, call, &target).await
+        }
         [account, queue, "messages", rest @ ..] if *account == ACCOUNT && rest.len() <= 1 => {
             let id = rest.first().map(|id| percent_decode(id));
             queue::serve(&state, call, queue, id).await
@@ -125,10 +143,6 @@ pub(crate) async fn serve(state: Arc<State>, request: Request) -> Response {
         [account, container, rest @ ..] if *account == ACCOUNT => {
             let name = percent_decode(&rest.join("/"));
             blob::serve(&state, call, container, &name).await
-        }
-        [first] if percent_decode(first).contains(STATUS_TABLE) => {
-            let target = percent_decode(first);
-            table::serve(&state, call, &target).await
         }
         [""] => text(
             StatusCode::OK,

@@ -86,8 +86,8 @@ pub async fn start(config: ServiceConfig, listener: TcpListener) -> Result<Runni
         .read_timeout(std::time::Duration::from_secs(60))
         .build()
         .map_err(|error| ServiceError::BadRequest(format!("the HTTP client cannot be made: {error}")))?;
-    let data_dir = config.data_dir.clone();
-    let authority = Arc::new(tokio::task::spawn_blocking(move || Authority::open(&data_dir)).await??);
+    let (data_dir, names) = (config.data_dir.clone(), config.host_names.clone());
+    let authority = Arc::new(tokio::task::spawn_blocking(move || Authority::open(&data_dir, &names)).await??);
     let certificate = crate::tls::certificate_file(&config.data_dir);
     let certificate = std::path::absolute(&certificate).unwrap_or(certificate);
     let account = match config.storage.clone() {

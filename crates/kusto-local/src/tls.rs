@@ -21,6 +21,9 @@ const NAMES: usize = 256;
 pub(crate) struct Authority {
     certificate: CertificateDer<'static>,
     issuer: Issuer<'static, KeyPair>,
+    /// Names that every certificate has, since some clients (Java's, for names without a
+    /// dot) do not say whom they want.
+    always: Vec<String>,
     /// The settings of each name that was asked for.
     served: Mutex<HashMap<String, Arc<ServerConfig>>>,
 }
@@ -65,7 +68,7 @@ fn write_private(path: &Path, text: &str) -> Result<(), ServiceError> {
 
 impl Authority {
     /// Reads the authority of a data folder, or makes it.
-    pub(crate) fn open(data_dir: &Path) -> Result<Self, ServiceError> {
+    pub(crate) fn open(data_dir: &Path, host_names: &[String]) -> Result<Self, ServiceError> {
         let (public, private) =
             (certificate_file(data_dir), certificate_file(data_dir).with_file_name("ca.key"));
         let folder = data_dir.join("tls");
@@ -86,7 +89,9 @@ impl Authority {
         let key =
             KeyPair::from_pem(&key).map_err(|error| unusable(format!("{}: {error}", private.display())))?;
         let issuer = Issuer::new(authority_params(), key);
-        Ok(Self { certificate, issuer, served: Mutex::default() })
+        let loopback = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
+        let always = loopback.into_iter().chain(host_names.iter().cloned()).collect();
+        Ok(Self { certificate, issuer, always, served: Mutex::default() })
     }
 
     /// The settings to answer a client with that asks for a name or an address.
@@ -106,7 +111,9 @@ impl Authority {
 
     fn issue(&self, name: &str) -> Result<ServerConfig, ServiceError> {
         let key = KeyPair::generate().map_err(unusable)?;
-        let mut params = CertificateParams::new(vec![name.to_owned()]).map_err(unusable)?;
+        let mut names = vec![name.to_owned()];
+        names.extend(self.always.iter().filter(|other| *other != name).cloned());
+        let mut params = CertificateParams::new(names).map_err(unusable)?;
         params.distinguished_name = DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, "kin");
         // Some clients refuse certificates of more than 825 days.
@@ -133,8 +140,8 @@ mod tests {
     fn the_authority_stays_and_its_key_is_private() {
         let folder = tempfile::tempdir().unwrap();
         let _first = kusto_client::install_crypto_provider();
-        let made = Authority::open(folder.path()).unwrap();
-        let again = Authority::open(folder.path()).unwrap();
+        let made = Authority::open(folder.path(), &[]).unwrap();
+        let again = Authority::open(folder.path(), &[]).unwrap();
         assert_eq!(made.certificate, again.certificate);
         let one = made.settings("Localhost").unwrap();
         assert!(Arc::ptr_eq(&one, &made.settings("localhost").unwrap()));
@@ -146,7 +153,7 @@ mod tests {
             assert_eq!(mode & 0o777, 0o600);
         }
         std::fs::write(folder.path().join("tls/ca.key"), "no key").unwrap();
-        let Err(error) = Authority::open(folder.path()) else { panic!("a broken key was taken") };
+        let Err(error) = Authority::open(folder.path(), &[]) else { panic!("a broken key was taken") };
         assert!(error.to_string().contains("ca.key"), "{error}");
     }
 }

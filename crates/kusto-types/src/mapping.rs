@@ -209,11 +209,14 @@ impl IngestionMapping {
         index: usize,
         object: &serde_json::Map<String, Value>,
     ) -> Result<MappingElement, MappingError> {
-        let name = member(object, "column")
-            .or_else(|| member(object, "name"))
+        // `columnName` and `columnType` are what Java's client writes.
+        let name = ["column", "name", "columnName"]
+            .iter()
+            .find_map(|key| member(object, key))
             .ok_or(MappingError::NoColumn(index))?;
         let column = ColumnName::new(text(name)).map_err(|error| MappingError::Name(index, error))?;
-        let column_type = match member(object, "datatype").map(text).filter(|name| !name.is_empty()) {
+        let type_name = member(object, "datatype").or_else(|| member(object, "columnType"));
+        let column_type = match type_name.map(text).filter(|name| !name.is_empty()) {
             Some(name) => Some(ColumnType::parse(&name).map_err(|error| MappingError::Type(index, error))?),
             None => None,
         };
@@ -333,6 +336,7 @@ mod tests {
             r#"[{"Column":"id","DataType":"long","properties":{"path":"$['id']"}}]"#,
             r#"[{"column":"id","path":"$.id","datatype":"long","transform":null}]"#,
             r#"[{"Name":"id","DataType":"System.Int64","Properties":{"Field":"id"}}]"#,
+            r#"[{"columnName":"id","columnType":"long","properties":{"Path":"$.id"}}]"#,
         ];
         let mappings: Vec<_> =
             spellings.iter().map(|json| IngestionMapping::parse(MappingKind::Json, json).unwrap()).collect();

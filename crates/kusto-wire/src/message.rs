@@ -150,6 +150,8 @@ fn list(object: &Map<String, Value>, name: &'static str) -> Result<Vec<String>, 
     let value = match member(object, name) {
         None => return Ok(Vec::new()),
         Some(Value::String(text)) if text.trim().is_empty() => return Ok(Vec::new()),
+        // Go's client writes a lone value where the others write a JSON list.
+        Some(Value::String(text)) if !text.trim_start().starts_with('[') => return Ok(vec![text.clone()]),
         Some(Value::String(text)) => serde_json::from_str(text).map_err(|_| MessageError::Value(name))?,
         Some(other) => other.clone(),
     };
@@ -190,6 +192,8 @@ impl IngestionMessage {
         };
         let status_in_table = match member(object, "IngestionStatusInTable") {
             None => None,
+            // Go's client always writes the object, and leaves it empty when there is no row.
+            Some(Value::Object(pointer)) if pointer.is_empty() => None,
             Some(Value::Object(pointer)) => Some(StatusTablePointer {
                 table: SecretUrl::new(text(pointer, "TableConnectionString")?.unwrap_or_default()),
                 partition_key: text(pointer, "PartitionKey")?.ok_or(MessageError::Missing("PartitionKey"))?,
@@ -381,6 +385,14 @@ mod tests {
         assert_eq!(message.additional.ingestion_mapping_reference.as_ref().unwrap().as_str(), "m");
         assert_eq!(message.additional.other.len(), 1);
         assert_eq!(IngestionMessage::decode(&message.encode()).unwrap(), message);
+        let go = json.replacen(
+            r#"{"tableConnectionString":"https://a/t?sig=x","partitionKey":"p","rowKey":"r"}"#,
+            "{}",
+            1,
+        );
+        let go = go.replacen(r#""x":1"#, r#""ingestIfNotExists":"one""#, 1);
+        let go = IngestionMessage::decode(&go).unwrap();
+        assert_eq!((go.status_in_table, go.additional.ingest_if_not_exists), (None, vec!["one".to_owned()]));
         let printed = format!("{message:?}");
         assert!(!printed.contains("SECRET") && !printed.contains("sig="), "{printed}");
     }

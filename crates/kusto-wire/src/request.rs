@@ -20,14 +20,19 @@ pub struct Request {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct RequestProperties {
     /// Options such as `notruncation`.
-    #[serde(default, rename = "Options")]
+    #[serde(default, rename = "Options", deserialize_with = "map_or_null")]
     pub options: Map<String, Value>,
     /// Query parameters: name to KQL literal text.
-    #[serde(default, rename = "Parameters")]
+    #[serde(default, rename = "Parameters", deserialize_with = "map_or_null")]
     pub parameters: Map<String, Value>,
     /// The client's id for the request.
     #[serde(default, rename = "ClientRequestId", skip_serializing_if = "Option::is_none")]
     pub client_request_id: Option<String>,
+}
+
+/// Go's client writes `null` for an empty map.
+fn map_or_null<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Map<String, Value>, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 impl Request {
@@ -51,5 +56,32 @@ impl RequestProperties {
             Some(Value::Number(number)) => number.as_i64() == Some(1),
             _ => false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn properties_read_as_every_client_writes_them() {
+        for text in [
+            r#"{"csl":"T","properties":{"Options":{"notruncation":true},"Parameters":null}}"#,
+            r#"{"csl":"T","properties":"{\"Options\":{\"notruncation\":\"true\"},\"Parameters\":{}}"}"#,
+            r#"{"db":"","csl":"T","properties":{"Options":{"notruncation":1},"Application":"a"}}"#,
+        ] {
+            let request: Request = serde_json::from_str(text).unwrap();
+            assert!(request.properties().unwrap().is_on("notruncation"), "{text}");
+        }
+        for text in [
+            r#"{"csl":"T"}"#,
+            r#"{"csl":"T","properties":" "}"#,
+            r#"{"csl":"T","properties":{"Options":null}}"#,
+        ] {
+            let request: Request = serde_json::from_str(text).unwrap();
+            assert!(request.properties().unwrap().options.is_empty(), "{text}");
+        }
+        let wrong: Request = serde_json::from_str(r#"{"csl":"T","properties":"{"}"#).unwrap();
+        assert!(wrong.properties().is_err());
     }
 }

@@ -18,6 +18,7 @@ pub(crate) async fn run(arguments: Serve) -> Result<(), Failure> {
             kusto_local::StorageAccount::parse(text).map_err(|error| Failure::usage(error.to_string()))?,
         );
     }
+    config.host_names = arguments.host_names;
     config.crash_at = arguments.crash_at;
     let service = kusto_local::start(config, listener).await?;
     printer::line(&format!("cluster    {}", service.url()));
