@@ -120,6 +120,14 @@ pub(crate) struct Serve {
     /// the status table live on, instead of the service's own.
     #[arg(long, env = "KIN_STORAGE", hide_env_values = true, value_name = "CONNECTION")]
     pub(crate) storage: Option<String>,
+    /// A JSON file that says who is let in: {"tokens": [{"token": "...", "principal":
+    /// "aadapp=ID;TENANT"}], "admins": ["aadapp=ID;TENANT"]}. Without one everyone is the
+    /// administrator.
+    #[arg(long, env = "KIN_ACCESS", value_name = "FILE")]
+    pub(crate) access: Option<PathBuf>,
+    /// Without --access, listen on an address that other machines reach all the same.
+    #[arg(long, env = "KIN_ALLOW_ANONYMOUS")]
+    pub(crate) allow_anonymous: bool,
     /// A further name that clients know the service by over https; may be repeated.
     #[arg(long = "host-name", env = "KIN_HOST_NAMES", value_delimiter = ',', value_name = "NAME")]
     pub(crate) host_names: Vec<String>,

@@ -107,9 +107,84 @@ pub enum FillMode {
     SetOrReplace,
 }
 
+/// What a principal may do in a database or with a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Role {
+    /// Everything.
+    Admin,
+    /// Read, and make tables.
+    User,
+    /// Read.
+    Viewer,
+    /// Read what is restricted too.
+    UnrestrictedViewer,
+    /// Ingest, and nothing else.
+    Ingestor,
+    /// See the metadata.
+    Monitor,
+}
+
+impl Role {
+    /// Every role, as commands name them.
+    pub const ALL: [(&'static str, Self); 6] = [
+        ("admins", Self::Admin),
+        ("users", Self::User),
+        ("viewers", Self::Viewer),
+        ("unrestrictedviewers", Self::UnrestrictedViewer),
+        ("ingestors", Self::Ingestor),
+        ("monitors", Self::Monitor),
+    ];
+
+    /// The word of the commands.
+    pub fn word(self) -> &'static str {
+        Self::ALL.iter().find(|(_, role)| *role == self).map_or("", |(word, _)| word)
+    }
+
+    /// The name that results show.
+    pub fn display(self) -> &'static str {
+        match self {
+            Self::Admin => "Admin",
+            Self::User => "User",
+            Self::Viewer => "Viewer",
+            Self::UnrestrictedViewer => "UnrestrictedViewer",
+            Self::Ingestor => "Ingestor",
+            Self::Monitor => "Monitor",
+        }
+    }
+}
+
+/// What is done to the principals of a role.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PrincipalChange {
+    /// These come to those that are there.
+    Add,
+    /// These go.
+    Drop,
+    /// These and no others.
+    Set,
+}
+
 /// A management command.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Command {
+    /// `.show database D principals`, `.show table T principals`
+    ShowPrincipals {
+        /// Of what; an empty database name is the request's.
+        entity: PolicyEntity,
+    },
+    /// `.add|.drop|.set database D ingestors ('aadapp=...') 'note'`
+    ChangePrincipals {
+        /// Of what.
+        entity: PolicyEntity,
+        /// Which role.
+        role: Role,
+        /// What is done.
+        change: PrincipalChange,
+        /// Their fully qualified names.
+        principals: Vec<String>,
+        /// What is noted with them.
+        notes: String,
+    },
     /// `.get ingestion resources`, `.show ingestion resources`
     IngestionResources,
     /// `.get kusto identity token`

@@ -3,7 +3,7 @@
 
 use crate::command::{
     Command, CommandText, CreateMode, Execution, FillMode, MappingMode, PolicyAction, PolicyEntity,
-    PolicyKind, SchemaShape,
+    PolicyKind, PrincipalChange, Role, SchemaShape,
 };
 use crate::lexer::Token;
 use crate::{KqlError, Parser};
@@ -48,9 +48,16 @@ impl Parser<'_> {
             "create" | "create-merge" | "create-or-alter" | "alter" | "alter-merge" | "delete" => {
                 self.define(&verb, at)
             }
+            "add" => {
+                let entity = self.principals_of()?.ok_or_else(|| self.unknown_command(at))?;
+                self.change_principals(entity, PrincipalChange::Add)
+            }
             "drop" => self.drop_entity(),
             "ingest" => self.ingest(),
-            "set" => self.fill(FillMode::Set),
+            "set" => match self.principals_of()? {
+                Some(entity) => self.change_principals(entity, PrincipalChange::Set),
+                None => self.fill(FillMode::Set),
+            },
             "append" => self.fill(FillMode::Append),
             "set-or-append" => self.fill(FillMode::SetOrAppend),
             "set-or-replace" => self.fill(FillMode::SetOrReplace),
@@ -215,7 +222,7 @@ impl Parser<'_> {
             }
             "database" => {
                 self.advance();
-                let name = if self.at_keyword(&["schema", "policy", "ingestion", "cslschema"]) {
+                let name = if self.at_keyword(&["schema", "policy", "ingestion", "cslschema", "principals"]) {
                     None
                 } else {
                     Some(self.entity("a database")?)
@@ -225,6 +232,9 @@ impl Parser<'_> {
                 } else if self.eat_word("policy") {
                     let entity = PolicyEntity::Database(name.unwrap_or_default());
                     Ok(Command::Policy { entity, policy: self.policy_kind()?, action: PolicyAction::Show })
+                } else if self.eat_word("principals") {
+                    let entity = PolicyEntity::Database(name.unwrap_or_default());
+                    Ok(Command::ShowPrincipals { entity })
                 } else if self.eat_word("ingestion") {
                     self.show_mappings(None)
                 } else {
@@ -257,6 +267,8 @@ impl Parser<'_> {
             Ok(Command::ShowTable { name, shape })
         } else if self.eat_word("cslschema") {
             Ok(Command::ShowTable { name, shape: SchemaShape::Csl })
+        } else if self.eat_word("principals") {
+            Ok(Command::ShowPrincipals { entity: PolicyEntity::Table(name) })
         } else if self.eat_word("details") {
             Ok(Command::ShowTables { names: vec![name], details: true })
         } else if self.eat_word("policy") {
@@ -404,10 +416,17 @@ impl Parser<'_> {
 
     fn drop_entity(&mut self) -> Result<Command, KqlError> {
         let at = self.at();
+        if self.eat_word("database") {
+            let entity = PolicyEntity::Database(self.entity("a database")?);
+            return self.change_principals(entity, PrincipalChange::Drop);
+        }
         if !self.eat_word("table") {
             return Err(self.unknown_command(at));
         }
         let name = self.entity("a table")?;
+        if Role::ALL.iter().any(|(word, _)| self.is_word(word)) {
+            return self.change_principals(PolicyEntity::Table(name), PrincipalChange::Drop);
+        }
         if self.eat_word("ingestion") {
             let kind = self.mapping_kind()?;
             self.keyword("mapping")?;
@@ -420,6 +439,63 @@ impl Parser<'_> {
             self.skip(count);
         }
         Ok(Command::DropTable { name, if_exists })
+    }
+
+    /// The database or table in front of a role; nothing is taken when there is none, as in
+    /// `.set table <| query`.
+    fn principals_of(&mut self) -> Result<Option<PolicyEntity>, KqlError> {
+        let database = self.is_word("database");
+        let entity = database || self.is_word("table");
+        // A table may have one of the words for its name: `.set table with (...) <| ...`.
+        if !entity || self.peek_at(1) == Token::InputPipe || self.peek_at(2) == Token::Open {
+            return Ok(None);
+        }
+        self.advance();
+        let name = self.entity("a database or table")?;
+        Ok(Some(if database { PolicyEntity::Database(name) } else { PolicyEntity::Table(name) }))
+    }
+
+    fn change_principals(
+        &mut self,
+        entity: PolicyEntity,
+        change: PrincipalChange,
+    ) -> Result<Command, KqlError> {
+        let at = self.at();
+        let word = self.name("a role")?;
+        let role =
+            Role::ALL.iter().find(|(known, _)| known.eq_ignore_ascii_case(&word)).map(|(_, role)| *role);
+        let role = match (role, &entity) {
+            (Some(role @ (Role::Admin | Role::Ingestor)), _) => role,
+            (Some(role), PolicyEntity::Database(_)) => role,
+            (_, PolicyEntity::Table(_)) => {
+                return Err(KqlError::syntax(
+                    at,
+                    format!("{word} is no role of a table; admins and ingestors are"),
+                ));
+            }
+            (None, _) => {
+                let known: Vec<&str> = Role::ALL.iter().map(|(known, _)| *known).collect();
+                return Err(KqlError::syntax(at, format!("{word} is no role; {} are", known.join(", "))));
+            }
+        };
+        let mut principals = Vec::new();
+        if change == PrincipalChange::Set && self.eat_word("none") {
+            // The role is emptied.
+        } else {
+            self.expect(Token::Open, "( and the principals")?;
+            while !self.eat(Token::Close) {
+                principals.push(self.string("a principal in quotes")?);
+                if !self.eat(Token::Comma) && self.peek() != Token::Close {
+                    return Err(self.unexpected(", or )"));
+                }
+            }
+        }
+        let (word, count) = self.peek_dashed();
+        if word == "skip-results" {
+            self.skip(count);
+        }
+        let notes = if self.is_string() { self.string("a note")? } else { String::new() };
+        Ok(Command::ChangePrincipals { entity, role, change, principals, notes })
     }
 
     fn execution(&mut self) -> Execution {

@@ -17,7 +17,7 @@ pub mod plan;
 pub use check::{Scope, check_pipeline, check_query};
 pub use command::{
     Command, CommandText, CreateMode, Execution, FillMode, MappingMode, PolicyAction, PolicyEntity,
-    PolicyKind, SchemaShape,
+    PolicyKind, PrincipalChange, Role, SchemaShape,
 };
 pub use command_parse::parse_command;
 pub use error::{ErrorKind, KqlError};

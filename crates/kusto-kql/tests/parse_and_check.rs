@@ -175,3 +175,48 @@ fn commands_read() {
         assert!(parse_command(text).is_err(), "{text}");
     }
 }
+
+#[test]
+fn principals_of_databases_and_tables_read() {
+    let command = |text: &str| parse_command(text).map(|parsed| parsed.command);
+    let change = |text: &str| match command(text).unwrap() {
+        Command::ChangePrincipals { entity, role, change, principals, notes } => {
+            (entity, role, change, principals, notes)
+        }
+        other => panic!("{text}: {other:?}"),
+    };
+    let one = || vec!["aadapp=1;t".to_owned()];
+    let database = || PolicyEntity::Database("D".to_owned());
+    let table = || PolicyEntity::Table("T".to_owned());
+    assert_eq!(
+        change(".add database D ingestors ('aadapp=1;t') skip-results 'a note'"),
+        (database(), Role::Ingestor, PrincipalChange::Add, one(), "a note".to_owned())
+    );
+    assert_eq!(
+        change(".drop table ['T'] admins (\"aadapp=1;t\")"),
+        (table(), Role::Admin, PrincipalChange::Drop, one(), String::new())
+    );
+    assert_eq!(
+        change(".set database D UnrestrictedViewers ('aadapp=1;t', 'aadgroup=g')").3,
+        ["aadapp=1;t", "aadgroup=g"]
+    );
+    assert_eq!(change(".set table T ingestors none").3, [""; 0]);
+    assert_eq!(
+        command(".show database D principals").unwrap(),
+        Command::ShowPrincipals { entity: database() }
+    );
+    assert_eq!(command(".show table T principals").unwrap(), Command::ShowPrincipals { entity: table() });
+    // A table may have such a name.
+    assert!(
+        matches!(command(".set table <| print 1").unwrap(), Command::Fill { table, .. } if table == "table")
+    );
+    assert!(matches!(command(".set database with (a=1) <| print 1").unwrap(), Command::Fill { .. }));
+    for (text, says) in [
+        (".add table T viewers ('aadapp=1')", "no role of a table"),
+        (".add database D owners ('aadapp=1')", "no role"),
+        (".add database D users", "the principals"),
+        (".add nothing", "not known here"),
+    ] {
+        assert!(command(text).unwrap_err().to_string().contains(says), "{text}");
+    }
+}

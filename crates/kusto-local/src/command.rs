@@ -5,13 +5,15 @@ mod run;
 mod show;
 
 use crate::ServiceError;
+use crate::access::{Caller, Grants};
 use crate::http::Address;
 use crate::state::State;
 use kusto_batch::BatchingPolicy;
 use kusto_engine::Catalog;
 use kusto_kql::plan::OutputColumn;
 use kusto_kql::{
-    Command, Execution, Literal, PolicyAction, PolicyEntity, PolicyKind, check_pipeline, parse_command,
+    Command, Execution, Literal, PolicyAction, PolicyEntity, PolicyKind, PrincipalChange, Role,
+    check_pipeline, parse_command,
 };
 use kusto_types::{
     Column, ColumnName, ColumnType, DatabaseName, IngestionMapping, MappingName, TableName, TableSchema,
@@ -27,6 +29,8 @@ pub(crate) struct Context<'r> {
     pub(crate) database: Option<&'r str>,
     /// Scheme, host and port that the caller used, for the URLs handed out.
     pub(crate) address: &'r Address,
+    /// Who sends it.
+    pub(crate) caller: &'r Caller,
 }
 
 /// What the service hands out for queued ingestion, in URLs of the caller's base.
@@ -51,6 +55,7 @@ pub(crate) fn run(
     context: &Context<'_>,
 ) -> Result<(ResultTable, bool), ServiceError> {
     let parsed = parse_command(text)?;
+    authorize(state, &parsed.command, context)?;
     let table = execute(state, parsed.command, context)?;
     let Some(pipe) = parsed.pipe else { return Ok((table, false)) };
     let input: Vec<OutputColumn> =
@@ -68,6 +73,59 @@ pub(crate) fn run(
     })?;
     let result = kusto_engine::run_plan_over(&plan, &rows, kusto_engine::QueryLimits::KUSTO)?;
     Ok((crate::query::to_table(&result), true))
+}
+
+/// Fails when the caller may not do what the command does.
+fn authorize(state: &State, command: &Command, context: &Context<'_>) -> Result<(), ServiceError> {
+    state.store.read(|connection| {
+        let catalog = Catalog(connection);
+        // What a missing database would need is asked of its name.
+        let database = match crate::query::database_of(connection, context.database) {
+            Ok(database) => database.to_string(),
+            Err(_) => context.database.unwrap_or_default().to_owned(),
+        };
+        let exists = |table: &str| {
+            let database = catalog.database(&database);
+            database
+                .is_ok_and(|database| catalog.find_table(&database, table).is_ok_and(|found| found.is_some()))
+        };
+        let needs = crate::access::of_command(command, &database, exists);
+        needs.iter().try_for_each(|need| state.config.access.check(connection, context.caller, need))
+    })
+}
+
+/// Makes the one who created a table its administrator, as Kusto does.
+fn own(connection: &Connection, caller: &Caller, database: &str, table: &str) -> Result<(), ServiceError> {
+    if !caller.anonymous {
+        let principals = [caller.principal.clone()];
+        Grants(connection).change(
+            (database, table),
+            Role::Admin,
+            PrincipalChange::Add,
+            &principals,
+            "creator",
+        )?;
+    }
+    Ok(())
+}
+
+fn change_principals(
+    state: &State,
+    context: &Context<'_>,
+    entity: &PolicyEntity,
+    role: Role,
+    change: PrincipalChange,
+    (principals, notes): (&[String], &str),
+) -> Result<ResultTable, ServiceError> {
+    let principals = principals
+        .iter()
+        .map(|text| crate::Principal::parse(text).map_err(bad))
+        .collect::<Result<Vec<_>, _>>()?;
+    state.store.transact(|transaction| {
+        let (database, table) = show::named_entity(transaction, context, entity)?;
+        Grants(transaction).change((&database, &table), role, change, &principals, notes)?;
+        show::principal_rows(transaction, &database, &table)
+    })
 }
 
 fn literal(cell: &Value, column_type: ColumnType) -> Literal {
@@ -101,7 +159,8 @@ fn execute(state: &Arc<State>, command: Command, context: &Context<'_>) -> Resul
             run::carry_out(state, context, work, execution)
         }
         Command::Fill { table, mode, properties, query, execution } => {
-            let work = data::Work::Fill { table, mode, properties, query };
+            let caller = context.caller.clone();
+            let work = data::Work::Fill { table, mode, properties, query, caller };
             run::carry_out(state, context, work, execution)
         }
         Command::FlushIngestion { table } => {
@@ -150,7 +209,11 @@ fn execute(state: &Arc<State>, command: Command, context: &Context<'_>) -> Resul
             let table = state.store.transact(|transaction| {
                 let database = database(transaction)?;
                 let catalog = Catalog(transaction);
+                let is_new = catalog.find_table(&database, name.as_str())?.is_none();
                 catalog.create_table(&database, &name, &schema, mode, &folder, &docstring)?;
+                if is_new {
+                    own(transaction, context.caller, database.as_str(), name.as_str())?;
+                }
                 Ok::<_, ServiceError>(catalog.table(&database, name.as_str())?)
             })?;
             Ok(show::schema_rows(&[table]))
@@ -160,6 +223,7 @@ fn execute(state: &Arc<State>, command: Command, context: &Context<'_>) -> Resul
                 let database = database(transaction)?;
                 let catalog = Catalog(transaction);
                 catalog.drop_table(&database, &name, if_exists)?;
+                Grants(transaction).forget_table(database.as_str(), &name)?;
                 Ok::<_, ServiceError>(catalog.tables(&database)?)
             })?;
             Ok(show::table_rows(&left))
@@ -194,6 +258,9 @@ fn execute(state: &Arc<State>, command: Command, context: &Context<'_>) -> Resul
                 Ok::<_, ServiceError>((database, left))
             })?;
             Ok(show::mapping_rows(&database, &left))
+        }
+        Command::ChangePrincipals { entity, role, change, principals, notes } => {
+            change_principals(state, context, &entity, role, change, (&principals, &notes))
         }
         Command::Policy { entity, policy, action } => change_policy(state, context, &entity, policy, action),
         other => state.store.read(|connection| show::show(state, connection, context, other)),

@@ -15,6 +15,8 @@ pub struct ServiceConfig {
     /// A storage account that containers, queues and the status table live on, instead
     /// of the service's own.
     pub storage: Option<crate::StorageAccount>,
+    /// Who is let in. By default everyone is, as the administrator.
+    pub access: crate::AccessConfig,
     /// Further names that clients know the service by: its certificates have them even
     /// when a client does not say whom it wants. `localhost` and its addresses are there.
     pub host_names: Vec<String>,
@@ -33,6 +35,7 @@ impl ServiceConfig {
             data_dir: data_dir.into(),
             default_batching: BatchingPolicy::LAPTOP,
             storage: None,
+            access: crate::AccessConfig::open(),
             host_names: Vec::new(),
             ingestion_capacity: None,
             crash_at: None,

@@ -55,6 +55,17 @@ pub enum ServiceError {
         /// When to try again, if that is known.
         after: Option<std::time::Duration>,
     },
+    /// The request does not say who sends it, or not in a way that is believed.
+    #[error("{0}; send Authorization: Bearer with a token of this service")]
+    Unauthenticated(&'static str),
+    /// The sender lacks a role.
+    #[error("Principal '{principal}' is not authorized to {need}")]
+    Forbidden {
+        /// Its fully qualified name.
+        principal: String,
+        /// What it would have to be allowed, and the least role for that.
+        need: String,
+    },
     /// A body over a limit.
     #[error("{0}")]
     TooLarge(String),
@@ -144,6 +155,12 @@ impl ServiceError {
                 "Kusto.DataNode.Exceptions.ControlCommandThrottledException",
                 false,
             ),
+            Self::Unauthenticated(_) => {
+                build(401, "Unauthorized", "Kusto.Data.Exceptions.KustoRequestDeniedException", true)
+            }
+            Self::Forbidden { .. } => {
+                build(403, "Forbidden", "Kusto.DataNode.Exceptions.PrincipalNotAuthorizedException", true)
+            }
             Self::TooLarge(_) => build(
                 413,
                 "Payload too large",

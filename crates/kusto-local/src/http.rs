@@ -10,6 +10,7 @@ mod table;
 
 pub(crate) use address::{Address, StorageService};
 
+use crate::access::Caller;
 use crate::state::{ACCOUNT, State};
 use crate::store::reports::STATUS_TABLE;
 use axum::body::Body;
@@ -55,6 +56,8 @@ pub(crate) enum Peer {
 /// A request, taken apart once.
 pub(crate) struct Call {
     pub(crate) address: Address,
+    /// Who sends it; anonymous on paths that ask nobody.
+    pub(crate) caller: Caller,
     pub(crate) method: Method,
     pub(crate) path: String,
     pub(crate) query: HashMap<String, String>,
@@ -99,7 +102,8 @@ pub(crate) async fn serve(state: Arc<State>, request: Request) -> Response {
     let peer = parts.extensions.get::<Peer>().copied().unwrap_or(Peer::Plain);
     let address = Address::of(peer, &parts.uri, &parts.headers);
     let storage = address.storage_service();
-    let call = Call { address, method: parts.method, path, query, headers: parts.headers, body };
+    let caller = Caller::anonymous();
+    let mut call = Call { address, caller, method: parts.method, path, query, headers: parts.headers, body };
     let segments = segments(&call.path);
     let mut names: Vec<&str> = segments.iter().map(String::as_str).collect();
     // An account's own host has no account in the path.
@@ -112,9 +116,16 @@ pub(crate) async fn serve(state: Arc<State>, request: Request) -> Response {
         [_, rest @ ..] if matches!(rest, ["v1" | "v2", "rest", ..]) => rest,
         all => all,
     };
+    // Storage goes by signatures, and a client must be able to ask where to sign in.
+    if matches!(api, ["v1" | "v2", "rest", ..]) && api != ["v1", "rest", "auth", "metadata"] {
+        match state.config.access.identify(&call.headers) {
+            Ok(caller) => call.caller = caller,
+            Err(error) => return kusto::Ids::of(&call).fail(&error),
+        }
+    }
     match api {
         ["healthz" | "readyz"] => text(StatusCode::OK, "text/plain", "ready\n".to_owned()),
-        ["v1", "rest", "auth", "metadata"] => kusto::auth_metadata(),
+        ["v1", "rest", "auth", "metadata"] => kusto::auth_metadata(&state),
         ["v1", "rest", "mgmt"] if call.method == Method::POST => kusto::management(&state, call).await,
         [version @ ("v1" | "v2"), "rest", "query"] if call.method == Method::POST => {
             let version = if *version == "v1" { kusto::ResultFormat::V1 } else { kusto::ResultFormat::V2 };

@@ -4,6 +4,7 @@
 //! https; one SQLite
 //! database is the transactional truth; extents are Parquet files.
 
+mod access;
 mod command;
 mod config;
 mod error;
@@ -19,6 +20,7 @@ mod store;
 mod tls;
 mod token;
 
+pub use access::{AccessConfig, Principal, PrincipalError};
 pub use config::ServiceConfig;
 pub use error::ServiceError;
 pub use external::StorageAccount;

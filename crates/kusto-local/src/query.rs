@@ -1,7 +1,8 @@
 //! Runs queries against the catalog and its extents.
 
 use crate::ServiceError;
-use crate::store::Store;
+use crate::access::{Caller, Need};
+use crate::state::State;
 use kusto_engine::{Catalog, EngineError, ExtentScan, QueryLimits, QueryResult, run_plan};
 use kusto_kql::plan::{Plan, PlanSource};
 use kusto_kql::{Scope, check_query, parse_query};
@@ -62,15 +63,20 @@ pub(crate) fn database_of(connection: &Connection, name: Option<&str>) -> Result
 
 /// Checks and runs a query text: one result a tabular statement.
 pub(crate) fn run(
-    store: &Store,
+    state: &State,
+    caller: &Caller,
     database: Option<&str>,
     text: &str,
     properties: &RequestProperties,
 ) -> Result<Vec<QueryResult>, ServiceError> {
     // The catalog is read once, so that all statements see the same extents; the files
     // are read after the database is free again.
+    let store = &state.store;
     let plans: Vec<(Plan, Option<ExtentScan>)> = store.read(|connection| {
         let scope = CatalogScope::new(connection, database_of(connection, database)?);
+        let access = &state.config.access;
+        // Whoever may not query a database is not told what is in it either.
+        access.check(connection, caller, &Need::Query(scope.database.to_string()))?;
         let plans = check_query(&parse_query(text)?, &scope, &properties.parameters)?;
         plans
             .into_iter()
@@ -78,7 +84,11 @@ pub(crate) fn run(
                 let scan = match &plan.source {
                     PlanSource::Table { database, table } => {
                         let database = match database {
-                            Some(name) => scope.catalog.database(name)?,
+                            Some(name) => {
+                                let database = scope.catalog.database(name)?;
+                                access.check(connection, caller, &Need::Query(database.to_string()))?;
+                                database
+                            }
                             None => scope.database.clone(),
                         };
                         let table = scope.catalog.table(&database, table)?;

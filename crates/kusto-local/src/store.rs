@@ -86,6 +86,7 @@ impl Store {
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "foreign_keys", "ON")?;
         connection.execute_batch(SCHEMA)?;
+        connection.execute_batch(crate::access::SCHEMA)?;
         operations::abandon(&connection)?;
         Catalog(&connection).install()?;
         Ok(Self { connection: Mutex::new(connection), root: root.to_owned(), _lock: lock })

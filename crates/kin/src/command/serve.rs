@@ -3,13 +3,30 @@
 use crate::arguments::Serve;
 use crate::failure::Failure;
 use crate::printer;
-use kusto_local::ServiceConfig;
+use kusto_local::{AccessConfig, ServiceConfig};
 
 pub(crate) async fn run(arguments: Serve) -> Result<(), Failure> {
     let listener = tokio::net::TcpListener::bind(&arguments.listen)
         .await
         .map_err(|error| Failure::usage(format!("{} cannot be listened on: {error}", arguments.listen)))?;
     let mut config = ServiceConfig::new(&arguments.data_dir);
+    let reachable = listener.local_addr().is_ok_and(|address| !address.ip().is_loopback());
+    match &arguments.access {
+        Some(path) => {
+            let text = std::fs::read_to_string(path)
+                .map_err(|error| Failure::usage(format!("{} cannot be read: {error}", path.display())))?;
+            config.access = AccessConfig::parse(&text)
+                .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
+        }
+        None if reachable && !arguments.allow_anonymous => {
+            return Err(Failure::usage(format!(
+                "{} can be reached from other machines, and everyone would be the administrator; \
+                 say who is let in with --access FILE, or that this is wanted with --allow-anonymous",
+                arguments.listen
+            )));
+        }
+        None => {}
+    }
     if arguments.exact {
         config = config.with_exact_batching();
     }
@@ -25,6 +42,12 @@ pub(crate) async fn run(arguments: Serve) -> Result<(), Failure> {
     printer::line(&format!("https      {}", service.https_url()));
     printer::line(&format!("readiness  {}/readyz", service.url()));
     printer::line(&format!("data       {}", arguments.data_dir.display()));
+    let who = match (&arguments.access, reachable) {
+        (Some(path), _) => format!("bearers of the tokens in {}", path.display()),
+        (None, true) => "everyone who reaches it, as the administrator".to_owned(),
+        (None, false) => "everyone on this machine, as the administrator".to_owned(),
+    };
+    printer::line(&format!("access     {who}"));
     printer::line(&format!("query      kin query --cluster {} 'print 1'", service.url()));
     let authority = service.certificate_authority().display();
     printer::line(&format!("authority  {authority}, to be trusted by who uses https:"));

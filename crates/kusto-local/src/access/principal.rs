@@ -5,7 +5,7 @@ use std::fmt;
 
 /// The kinds of identities.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum PrincipalKind {
+pub(crate) enum PrincipalKind {
     /// `aaduser=`
     #[serde(rename = "aaduser")]
     User,

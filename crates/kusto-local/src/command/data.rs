@@ -2,6 +2,7 @@
 //! `.set-or-append`, `.set-or-replace`.
 
 use crate::ServiceError;
+use crate::access::Caller;
 use crate::ingest::fetch;
 use crate::ingest::stage::{Stage, commit_of};
 use crate::ingest::target::Target;
@@ -55,7 +56,7 @@ fn commit(
 pub(super) enum Work {
     Inline { table: String, properties: Vec<(String, String)>, data: String },
     Pull { table: String, locators: Vec<String>, properties: Vec<(String, String)> },
-    Fill { table: String, mode: FillMode, properties: Vec<(String, String)>, query: String },
+    Fill { table: String, mode: FillMode, properties: Vec<(String, String)>, query: String, caller: Caller },
 }
 
 impl Work {
@@ -107,8 +108,8 @@ pub(super) fn run(
             }
             ingest(state, database, &table, &properties, operation, inputs)
         }
-        Work::Fill { table, mode, properties, query } => {
-            fill(state, database, &table, mode, &properties, &query)
+        Work::Fill { table, mode, properties, query, caller } => {
+            fill(state, &caller, (database, &table), mode, &properties, &query)
         }
     }
 }
@@ -179,8 +180,8 @@ fn ingest(
 
 fn fill(
     state: &Arc<State>,
-    database: &str,
-    table: &str,
+    caller: &Caller,
+    (database, table): (&str, &str),
     mode: FillMode,
     properties: &[(String, String)],
     query: &str,
@@ -189,7 +190,7 @@ fn fill(
     let name = TableName::new(table).map_err(|error| ServiceError::BadRequest(error.to_string()))?;
     let mut options = RequestProperties::default();
     options.options.insert("notruncation".to_owned(), true.into());
-    let results = crate::query::run(&state.store, Some(database), query, &options)?;
+    let results = crate::query::run(state, caller, Some(database), query, &options)?;
     let [result] = results.as_slice() else {
         return Err(ServiceError::BadRequest(
             "the query of this command must have exactly one tabular statement".to_owned(),
@@ -211,6 +212,7 @@ fn fill(
         if !exists && mode != FillMode::Append {
             let made = catalog.create_table(&database, &name, &schema, CreateMode::Create, "", "")?;
             debug_assert_eq!(made, CreateOutcome::Created);
+            super::own(transaction, caller, database.as_str(), name.as_str())?;
         }
         Ok::<_, ServiceError>(catalog.table(&database, name.as_str())?)
     })?;

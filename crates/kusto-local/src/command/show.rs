@@ -6,7 +6,7 @@ use crate::http::{Address, StorageService};
 use crate::state::{CONTAINERS, QUEUES, State};
 use crate::store::reports::{FAILURE_QUEUE, STATUS_TABLE, SUCCESS_QUEUE};
 use kusto_engine::{Catalog, ExtentRecord, MappingRecord, TableRecord};
-use kusto_kql::{Command, SchemaShape};
+use kusto_kql::{Command, PolicyEntity, SchemaShape};
 use kusto_types::{ColumnType as T, DatabaseName, DateTime};
 use kusto_wire::{IngestionResources, ResultTable, SecretUrl};
 use rusqlite::Connection;
@@ -95,6 +95,56 @@ pub(super) fn resources(state: &State, address: &Address) -> IngestionResources 
     }
 }
 
+/// Database and table of an entity that exists; the table is empty for a database.
+pub(super) fn named_entity(
+    connection: &Connection,
+    context: &Context<'_>,
+    entity: &PolicyEntity,
+) -> Result<(String, String), ServiceError> {
+    let catalog = Catalog(connection);
+    Ok(match entity {
+        PolicyEntity::Database(name) if !name.is_empty() => {
+            (catalog.database(name)?.to_string(), String::new())
+        }
+        PolicyEntity::Database(_) => {
+            (crate::query::database_of(connection, context.database)?.to_string(), String::new())
+        }
+        PolicyEntity::Table(table) => {
+            let database = crate::query::database_of(connection, context.database)?;
+            (database.to_string(), catalog.table(&database, table)?.name.to_string())
+        }
+    })
+}
+
+/// The principals of a database, or of a table.
+pub(super) fn principal_rows(
+    connection: &Connection,
+    database: &str,
+    table_name: &str,
+) -> Result<ResultTable, ServiceError> {
+    let place =
+        if table_name.is_empty() { format!("Database {database}") } else { format!("Table {table_name}") };
+    let mut result = table([
+        ("Role", T::String),
+        ("PrincipalType", T::String),
+        ("PrincipalDisplayName", T::String),
+        ("PrincipalObjectId", T::String),
+        ("PrincipalFQN", T::String),
+        ("Notes", T::String),
+    ]);
+    for grant in crate::access::Grants(connection).of(database, table_name)? {
+        result = result.with_row(vec![
+            format!("{place} {}", grant.role.display()).into(),
+            grant.principal.kind().display().into(),
+            grant.principal.id().into(),
+            grant.principal.id().into(),
+            grant.principal.to_string().into(),
+            grant.notes.into(),
+        ]);
+    }
+    Ok(result)
+}
+
 pub(super) fn show(
     state: &State,
     connection: &Connection,
@@ -106,7 +156,11 @@ pub(super) fn show(
     Ok(match command {
         Command::IngestionResources => super::ingestion_resources(state, context.address)?.encode(),
         Command::IdentityToken => table([("AuthorizationContext", T::String)])
-            .with_row(vec![crate::token::issue(&state.signer).into()]),
+            .with_row(vec![crate::token::issue(&state.signer, context.caller).into()]),
+        Command::ShowPrincipals { entity } => {
+            let (database, table) = named_entity(connection, context, &entity)?;
+            principal_rows(connection, &database, &table)?
+        }
         Command::ShowVersion => table([
             ("BuildVersion", T::String),
             ("BuildTime", T::DateTime),

@@ -4,6 +4,7 @@
 use super::kusto::Ids;
 use super::{Call, percent_decode};
 use crate::ServiceError;
+use crate::access::{Caller, Need};
 use crate::ingest::fetch;
 use crate::ingest::stream::{Streamed, ingest};
 use crate::state::{QUEUES, State};
@@ -93,6 +94,12 @@ async fn run_stream(
         ..AdditionalProperties::default()
     };
     let source = named_source(&call);
+    let (access, who) = (state.clone(), call.caller.clone());
+    let need = Need::Ingest(database.clone(), table.clone());
+    crate::store::blocking(&state.store, move |store| {
+        store.read(|connection| access.config.access.check(connection, &who, &need))
+    })
+    .await?;
     let by_uri = call.query.get("sourceKind").is_some_and(|kind| kind.eq_ignore_ascii_case("uri"));
     let body = axum::body::to_bytes(call.body, MAX_STREAMED).await.map_err(|_| {
         ServiceError::TooLarge(format!(
@@ -135,6 +142,11 @@ fn source_url(body: &[u8]) -> Result<SecretUrl, ServiceError> {
 /// `GET /v1/rest/ingestion/configuration`
 pub(crate) fn configuration(state: &Arc<State>, call: &Call) -> Response {
     let ids = Ids::of(call);
+    let allowed =
+        state.store.read(|connection| state.config.access.check(connection, &call.caller, &Need::AnyRole));
+    if let Err(error) = allowed {
+        return ids.fail(&error);
+    }
     let resources = match crate::command::ingestion_resources(state, &call.address) {
         Ok(resources) => resources,
         Err(error) => return ids.fail(&error),
@@ -184,7 +196,8 @@ pub(crate) async fn queued(
         (&Method::GET, Some(operation)) => {
             let details =
                 call.query.get("details").is_some_and(|details| details.eq_ignore_ascii_case("true"));
-            status(state, database, table, percent_decode(operation), details)
+            let caller = call.caller.clone();
+            status(state, caller, (database, table), percent_decode(operation), details)
                 .await
                 .map(|status| answer(&ids, &status))
         }
@@ -195,12 +208,15 @@ pub(crate) async fn queued(
 
 async fn status(
     state: &Arc<State>,
-    database: String,
-    table: String,
+    caller: Caller,
+    (database, table): (String, String),
     operation: String,
     with_details: bool,
 ) -> Result<kusto_wire::OperationStatus, ServiceError> {
+    let checked = state.clone();
     let found = crate::store::blocking(&state.store, move |store| {
+        let need = Need::Ingest(database.clone(), table.clone());
+        store.read(|connection| checked.config.access.check(connection, &caller, &need))?;
         let found =
             store.read(|connection| operations::rest_status(connection, &operation, &database, &table))?;
         found.ok_or_else(|| ServiceError::UnknownOperation(operation))
@@ -218,6 +234,7 @@ async fn submit(
     database: String,
     table: String,
 ) -> Result<QueuedResponse, ServiceError> {
+    let caller = call.caller.clone();
     let application = call.header("x-ms-app").map(str::to_owned);
     let version = call.header("x-ms-client-version").map(str::to_owned);
     let body = call.text(MAX_REQUEST).await.map_err(|_| {
@@ -254,7 +271,7 @@ async fn submit(
     let name = |error: kusto_types::NameError| ServiceError::BadRequest(error.to_string());
     let database = DatabaseName::new(database).map_err(name)?;
     let table = TableName::new(table).map_err(name)?;
-    let token = crate::token::issue(&state.signer);
+    let token = crate::token::issue(&state.signer, &caller);
     let messages: Vec<IngestionMessage> = request
         .blobs
         .into_iter()
@@ -280,12 +297,14 @@ async fn submit(
         })
         .collect();
     let id = uuid::Uuid::new_v4().to_string();
-    let (operation, stored) = (id.clone(), messages.clone());
+    let (operation, stored, checked) = (id.clone(), messages.clone(), state.clone());
     let embedded = state.account.is_none();
     crate::store::blocking(&state.store, move |store| {
         store.transact(|transaction| {
             let catalog = Catalog(transaction);
             let database = catalog.database(database.as_str())?;
+            let need = Need::Ingest(database.to_string(), table.to_string());
+            checked.config.access.check(transaction, &caller, &need)?;
             catalog.table(&database, table.as_str())?;
             operations::begin_rest(transaction, &operation, database.as_str(), table.as_str(), &stored)?;
             // With queues in the same database, operation and messages are one commit.

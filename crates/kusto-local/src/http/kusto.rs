@@ -13,6 +13,10 @@ use std::sync::Arc;
 /// Most bytes of a request body: an inline ingestion may be large.
 const MAX_BODY: usize = 128 * 1024 * 1024;
 
+/// Where users of the public cloud sign in, and for what.
+const LOGIN: &str = "https://login.microsoftonline.com";
+const RESOURCE: &str = "https://kusto.kusto.windows.net";
+
 /// Which result format an endpoint gives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ResultFormat {
@@ -59,6 +63,13 @@ impl Ids {
             );
         }
         let mut response = self.error(status, &body);
+        if matches!(error, ServiceError::Unauthenticated(_)) {
+            // Java's v2 client sends its token only after this.
+            let challenge = format!(
+                "Bearer realm=\"\", authorization_uri=\"{LOGIN}/organizations\", resource=\"{RESOURCE}\""
+            );
+            set(&mut response, "www-authenticate", &challenge);
+        }
         if let ServiceError::Throttled { after: Some(after), .. } = error {
             set(&mut response, "retry-after", &after.as_secs().max(1).to_string());
         }
@@ -72,9 +83,20 @@ impl Ids {
     }
 }
 
-/// No authentication: clients fall back to sending no token.
-pub(crate) fn auth_metadata() -> Response {
-    text(StatusCode::OK, "application/json", json!({ "AzureAD": null }).to_string())
+/// Where tokens come from: nowhere when nobody is asked for one, and clients then send
+/// none; else what the public cloud says, which all clients know.
+pub(crate) fn auth_metadata(state: &State) -> Response {
+    let sign_in = if state.config.access.is_open() {
+        Value::Null
+    } else {
+        json!({
+            "LoginEndpoint": LOGIN, "LoginMfaRequired": false,
+            "KustoClientAppId": "db662dc1-0cfe-4e1c-a843-19a68e65be58",
+            "KustoClientRedirectUri": "https://microsoft/kustoclient", "KustoServiceResourceId": RESOURCE,
+            "FirstPartyAuthorityUrl": format!("{LOGIN}/f8cdef31-a31e-4b4a-93e4-5f571e91255a"),
+        })
+    };
+    text(StatusCode::OK, "application/json", json!({ "AzureAD": sign_in }).to_string())
 }
 
 pub(crate) fn not_found(call: &Call) -> Response {
@@ -103,7 +125,7 @@ async fn read(call: Call) -> Result<Request, ServiceError> {
 
 pub(crate) async fn management(state: &Arc<State>, call: Call) -> Response {
     let ids = Ids::of(&call);
-    let address = call.address.clone();
+    let (address, caller) = (call.address.clone(), call.caller.clone());
     let request = match read(call).await {
         Ok(request) => request,
         Err(error) => return ids.fail(&error),
@@ -112,14 +134,14 @@ pub(crate) async fn management(state: &Arc<State>, call: Call) -> Response {
     let answer = tokio::task::spawn_blocking(move || -> Result<Value, ServiceError> {
         let trimmed = request.csl.trim_start();
         if trimmed.starts_with('.') {
-            let context = Context { database: request.db.as_deref(), address: &address };
+            let context = Context { database: request.db.as_deref(), address: &address, caller: &caller };
             let (table, piped) = command::run(&state, trimmed, &context)?;
             let set = DataSetV1::single(table);
             return Ok(if piped { set.encode_with_contents() } else { set.encode() });
         }
         let properties =
             request.properties().map_err(|error| ServiceError::BadRequest(format!("properties: {error}")))?;
-        let results = crate::query::run(&state.store, request.db.as_deref(), &request.csl, &properties)?;
+        let results = crate::query::run(&state, &caller, request.db.as_deref(), &request.csl, &properties)?;
         Ok(DataSetV1 { tables: results.iter().map(crate::query::to_table).collect() }.encode_with_contents())
     })
     .await;
@@ -131,7 +153,7 @@ pub(crate) async fn management(state: &Arc<State>, call: Call) -> Response {
 
 pub(crate) async fn query(state: &Arc<State>, call: Call, format: ResultFormat) -> Response {
     let ids = Ids::of(&call);
-    let address = call.address.clone();
+    let (address, caller) = (call.address.clone(), call.caller.clone());
     let request = match read(call).await {
         Ok(request) => request,
         Err(error) => return ids.fail(&error),
@@ -141,7 +163,7 @@ pub(crate) async fn query(state: &Arc<State>, call: Call, format: ResultFormat) 
     let answer = tokio::task::spawn_blocking(move || -> Result<String, ServiceError> {
         let mut framing = Framing::Plain;
         let tables = if request.csl.trim_start().starts_with('.') {
-            let context = Context { database: request.db.as_deref(), address: &address };
+            let context = Context { database: request.db.as_deref(), address: &address, caller: &caller };
             vec![command::run(&state, request.csl.trim_start(), &context)?.0]
         } else {
             let properties = request
@@ -150,7 +172,8 @@ pub(crate) async fn query(state: &Arc<State>, call: Call, format: ResultFormat) 
             if properties.is_on("results_v2_fragment_primary_tables") {
                 framing = Framing::Fragmented;
             }
-            let results = crate::query::run(&state.store, request.db.as_deref(), &request.csl, &properties)?;
+            let results =
+                crate::query::run(&state, &caller, request.db.as_deref(), &request.csl, &properties)?;
             results.iter().map(crate::query::to_table).collect()
         };
         Ok(match format {

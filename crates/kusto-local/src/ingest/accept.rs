@@ -5,6 +5,7 @@ use super::failpoint::reach;
 use super::target::Target;
 use super::work::{Delivery, WorkSource};
 use crate::ServiceError;
+use crate::access::Need;
 use crate::state::State;
 use crate::store::batches::{self, BatchKey};
 use crate::store::reports::{self, Outcome};
@@ -195,11 +196,21 @@ fn refuse(
     message: &IngestionMessage,
 ) -> Result<Option<Outcome>, ServiceError> {
     let additional = &message.additional;
-    if !additional.authorization_context.as_deref().is_some_and(|token| token::verify(&state.signer, token)) {
+    let caller =
+        additional.authorization_context.as_deref().and_then(|token| token::verify(&state.signer, token));
+    let Some(caller) = caller else {
         return Ok(Some(Outcome::permanent(
             "BadRequest_InvalidKustoIdentityToken",
             "the message's identity token is missing, expired or of another service; ask .get kusto identity token again",
         )));
+    };
+    let need = Need::Ingest(message.database.to_string(), message.table.to_string());
+    match state.config.access.check(transaction, &caller, &need) {
+        Ok(()) => {}
+        Err(error @ ServiceError::Forbidden { .. }) => {
+            return Ok(Some(Outcome::permanent("BadRequest_TableAccessDenied", error.to_string())));
+        }
+        Err(error) => return Err(error),
     }
     let found = Target::find(
         transaction,

@@ -1,0 +1,167 @@
+//! The least role that an operation needs, after the documented table of roles: one place
+//! that every path asks.
+
+use super::{Caller, Grants};
+use kusto_kql::{Command, CreateMode, FillMode, PolicyAction, PolicyEntity, Role};
+use std::fmt;
+
+/// What a caller must be allowed to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// Some role anywhere: the service's resources, its version, an operation by its id.
+    AnyRole,
+    /// Everything, in all databases.
+    Service,
+    /// Read the data of a database.
+    Query(String),
+    /// See the metadata of a database.
+    Show(String),
+    /// Make tables in a database.
+    CreateTable(String),
+    /// Ingest into every table of a database.
+    IngestAll(String),
+    /// Change a database itself.
+    ManageDatabase(String),
+    /// Ingest into a table.
+    Ingest(String, String),
+    /// Change a table or what it holds.
+    ManageTable(String, String),
+}
+
+impl fmt::Display for Need {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AnyRole => f.write_str("use the service (any role)"),
+            Self::Service => f.write_str("administer the service (AllDatabasesAdmin)"),
+            Self::Query(database) => write!(f, "query database {database} (Database Viewer)"),
+            Self::Show(database) => write!(f, "see the metadata of database {database} (Database Monitor)"),
+            Self::CreateTable(database) => write!(f, "create tables in database {database} (Database User)"),
+            Self::IngestAll(database) => {
+                write!(f, "ingest into the tables of database {database} (Database Ingestor)")
+            }
+            Self::ManageDatabase(database) => write!(f, "change database {database} (Database Admin)"),
+            Self::Ingest(database, table) => {
+                write!(f, "ingest into table {table} of database {database} (Table Ingestor)")
+            }
+            Self::ManageTable(database, table) => {
+                write!(f, "change table {table} of database {database} (Table Admin)")
+            }
+        }
+    }
+}
+
+impl Need {
+    /// Whether the caller's roles suffice.
+    pub(crate) fn is_met(&self, grants: &Grants<'_>, caller: &Caller) -> rusqlite::Result<bool> {
+        let (database, table) = match self {
+            Self::AnyRole => return grants.has_any(caller),
+            Self::Service => return Ok(false),
+            Self::Query(database)
+            | Self::Show(database)
+            | Self::CreateTable(database)
+            | Self::IngestAll(database)
+            | Self::ManageDatabase(database) => (database, None),
+            Self::Ingest(database, table) | Self::ManageTable(database, table) => (database, Some(table)),
+        };
+        let in_database = grants.roles(caller, database, "")?;
+        let on_table = match table {
+            Some(table) => grants.roles(caller, database, table)?,
+            None => Vec::new(),
+        };
+        Ok(self.is_met_by(&in_database, &on_table))
+    }
+
+    fn is_met_by(&self, in_database: &[Role], on_table: &[Role]) -> bool {
+        let database = |roles: &[Role]| roles.iter().any(|role| in_database.contains(role));
+        if database(&[Role::Admin]) {
+            return !matches!(self, Self::Service);
+        }
+        match self {
+            Self::Query(_) => database(&[Role::User, Role::Viewer]),
+            Self::Show(_) => database(&[Role::User, Role::Viewer, Role::Monitor]),
+            Self::CreateTable(_) => database(&[Role::User]),
+            Self::IngestAll(_) => database(&[Role::Ingestor]),
+            Self::Ingest(..) => {
+                database(&[Role::Ingestor])
+                    || on_table.contains(&Role::Ingestor)
+                    || on_table.contains(&Role::Admin)
+            }
+            Self::ManageTable(..) => on_table.contains(&Role::Admin),
+            Self::AnyRole => !in_database.is_empty() || !on_table.is_empty(),
+            Self::ManageDatabase(_) | Self::Service => false,
+        }
+    }
+}
+
+/// What a command needs in a database; `exists` tells whether a table is there.
+pub(crate) fn of_command(command: &Command, database: &str, exists: impl Fn(&str) -> bool) -> Vec<Need> {
+    let show = || vec![Need::Show(database.to_owned())];
+    let ingest = |table: &str| Need::Ingest(database.to_owned(), table.to_owned());
+    let manage = |table: &str| Need::ManageTable(database.to_owned(), table.to_owned());
+    let create = || Need::CreateTable(database.to_owned());
+    // A database that a command names is not always the request's.
+    let named = |name: &str| if name.is_empty() { database.to_owned() } else { name.to_owned() };
+    match command {
+        Command::IngestionResources
+        | Command::IdentityToken
+        | Command::ShowVersion
+        | Command::ShowCluster
+        | Command::ShowDatabases
+        | Command::ShowCapacity { .. }
+        | Command::ShowOperationDetails { .. } => vec![Need::AnyRole],
+        // Whoever has the id of an operation was given it.
+        Command::ShowOperations { ids } if !ids.is_empty() => vec![Need::AnyRole],
+        Command::ShowOperations { .. }
+        | Command::ShowTables { .. }
+        | Command::ShowTable { .. }
+        | Command::ShowDatabaseSchema { .. }
+        | Command::ShowMappings { .. }
+        | Command::ShowIngestionFailures { .. }
+        | Command::ShowIngestionSources => show(),
+        Command::CreateDatabase { .. } => vec![Need::Service],
+        Command::CreateTable { name, mode, .. } => match mode {
+            CreateMode::CreateMerge if exists(name) => vec![manage(name)],
+            CreateMode::Create | CreateMode::CreateMerge | CreateMode::IfNotExists => vec![create()],
+        },
+        Command::DropTable { name, .. } => vec![manage(name)],
+        Command::CreateMapping { table, .. } | Command::DropMapping { table, .. } => vec![ingest(table)],
+        Command::Policy { entity, action: PolicyAction::Show, .. } => match entity {
+            PolicyEntity::Database(name) => vec![Need::Show(named(name))],
+            PolicyEntity::Table(_) => show(),
+        },
+        Command::Policy { entity, .. } | Command::ChangePrincipals { entity, .. } => match entity {
+            PolicyEntity::Database(name) => vec![Need::ManageDatabase(named(name))],
+            PolicyEntity::Table(table) => vec![manage(table)],
+        },
+        Command::ShowPrincipals { entity } => match entity {
+            PolicyEntity::Database(name) => vec![Need::Show(named(name))],
+            PolicyEntity::Table(_) => show(),
+        },
+        Command::IngestInline { table, properties, .. } | Command::IngestPull { table, properties, .. } => {
+            if changes_schema(properties) {
+                vec![manage(table)]
+            } else {
+                vec![ingest(table)]
+            }
+        }
+        // The query's own databases are checked where it is planned.
+        Command::Fill { table, mode, properties, .. } => match mode {
+            FillMode::SetOrReplace if exists(table) => vec![manage(table)],
+            FillMode::Append | FillMode::SetOrAppend if exists(table) && changes_schema(properties) => {
+                vec![manage(table)]
+            }
+            FillMode::Append => vec![ingest(table)],
+            FillMode::SetOrAppend if exists(table) => vec![ingest(table)],
+            FillMode::Set | FillMode::SetOrAppend | FillMode::SetOrReplace => vec![create()],
+        },
+        Command::FlushIngestion { table } => vec![ingest(table)],
+        Command::CacheControl => vec![Need::IngestAll(database.to_owned())],
+    }
+}
+
+fn changes_schema(properties: &[(String, String)]) -> bool {
+    properties.iter().any(|(name, value)| {
+        ["extend_schema", "recreate_schema"].iter().any(|known| known.eq_ignore_ascii_case(name))
+            && value.eq_ignore_ascii_case("true")
+    })
+}
