@@ -1,5 +1,5 @@
-//! csv, tsv, psv, scsv, sohsv (RFC 4180 quoting), txt (a line a record) and raw (the
-//! whole source is one value).
+//! csv, tsv, psv, scsv, sohsv (RFC 4180 quoting), tsve (backslash escapes), txt (a line a
+//! record) and raw (the whole source is one value).
 
 use crate::column::Columns;
 use crate::input::{Input, RawReader, open};
@@ -50,6 +50,9 @@ pub(crate) struct Records {
     ends: Vec<usize>,
     lines: bool,
     whole: bool,
+    escapes: bool,
+    /// The line that an escaped record is taken from.
+    line: Vec<u8>,
     /// Number of the record last read, from 1.
     pub(crate) record: u64,
 }
@@ -70,6 +73,8 @@ impl Records {
             ends: vec![0; 256],
             lines: format == DataFormat::Txt,
             whole: format == DataFormat::Raw,
+            escapes: format == DataFormat::Tsve,
+            line: Vec::new(),
             record: 0,
         }
     }
@@ -81,6 +86,9 @@ impl Records {
         }
         if self.lines {
             return self.next_line();
+        }
+        if self.escapes {
+            return self.next_escaped();
         }
         let (mut written, mut fields) = (0, 0);
         let mut pending = false;
@@ -156,6 +164,64 @@ impl Records {
                 self.ends[0] = self.buffer.len();
                 return Ok(Some((&self.buffer, &self.ends[..1])));
             }
+        }
+    }
+
+    /// A line of fields between tabs; `\t`, `\n`, `\r` and `\0` are what they say, and a
+    /// backslash before any other byte, a tab or a line end too, makes it part of the value.
+    fn next_escaped(&mut self) -> Result<Option<(&[u8], &[usize])>, DecodeError> {
+        self.line.clear();
+        loop {
+            let left = (MAX_RECORD + 1).saturating_sub(self.line.len());
+            let read = (&mut self.input).take(left as u64).read_until(b'\n', &mut self.line);
+            let read = read.map_err(|error| self.input.fault(error))?;
+            if self.line.len() > MAX_RECORD {
+                return Err(DecodeError::RecordTooLarge { record: self.record + 1 });
+            }
+            let backslashes = match self.line.strip_suffix(b"\n") {
+                Some(line) => line.iter().rev().take_while(|byte| **byte == b'\\').count(),
+                None => 0,
+            };
+            if read > 0 && backslashes % 2 == 1 {
+                continue;
+            }
+            if self.line.is_empty() {
+                return Ok(None);
+            }
+            let line = self.line.strip_suffix(b"\n").unwrap_or(&self.line);
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            if line.is_empty() {
+                self.line.clear();
+                continue;
+            }
+            self.buffer.clear();
+            let mut fields = 0;
+            let mut bytes = line.iter();
+            loop {
+                match bytes.next() {
+                    Some(b'\\') => self.buffer.push(match bytes.next() {
+                        Some(b't') => b'\t',
+                        Some(b'n') => b'\n',
+                        Some(b'r') => b'\r',
+                        Some(b'0') => 0,
+                        Some(other) => *other,
+                        None => b'\\',
+                    }),
+                    Some(byte) if *byte != b'\t' => self.buffer.push(*byte),
+                    end => {
+                        if self.ends.len() <= fields {
+                            self.ends.resize(fields * 2, 0);
+                        }
+                        self.ends[fields] = self.buffer.len();
+                        fields += 1;
+                        if end.is_none() {
+                            break;
+                        }
+                    }
+                }
+            }
+            self.record += 1;
+            return Ok(Some((&self.buffer, &self.ends[..fields])));
         }
     }
 

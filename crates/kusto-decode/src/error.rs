@@ -65,13 +65,23 @@ pub enum DecodeError {
     #[error("the source cannot be read")]
     Io(#[source] std::io::Error),
     /// A format that is not read here.
-    #[error(
-        "format {0} is not supported here; csv, tsv, psv, scsv, sohsv, txt, raw, json, multijson and parquet are"
-    )]
+    #[error("format {0} is not supported here; every format of Kusto is but orc, sstream and azmonstream")]
     FormatNotSupported(DataFormat),
-    /// A compression that is not read here.
-    #[error("zip archives are not supported here; use gzip")]
-    ZipNotSupported,
+    /// A zip archive that cannot be read.
+    #[error("the zip archive cannot be read: {0}")]
+    InvalidArchive(String),
+    /// A zip archive without a file that is wanted.
+    #[error("the zip archive has no file, or none that zipPattern takes")]
+    EmptyArchive,
+    /// A fault of a file in a zip archive.
+    #[error("in {file}")]
+    InArchive {
+        /// Its name there.
+        file: String,
+        /// What is wrong with it.
+        #[source]
+        fault: Box<DecodeError>,
+    },
     /// The mapping's kind does not go with the format.
     #[error("a {kind} mapping does not go with format {format}")]
     MappingKind {
@@ -101,7 +111,10 @@ impl DecodeError {
                 "BadRequest_InvalidBlob"
             }
             Self::Io(_) => "Download_UnknownError",
-            Self::FormatNotSupported(_) | Self::ZipNotSupported => "BadRequest_FormatNotSupported",
+            Self::FormatNotSupported(_) => "BadRequest_FormatNotSupported",
+            Self::InvalidArchive(_) => "BadRequest_InvalidArchive",
+            Self::EmptyArchive => "BadRequest_EmptyArchive",
+            Self::InArchive { fault, .. } => fault.code(),
             Self::MappingKind { .. } => "BadRequest_InvalidMapping",
             Self::MappingMismatch(_) => "BadRequest_InconsistentMapping",
             Self::Sink(_) => "General_InternalServerError",
@@ -110,6 +123,10 @@ impl DecodeError {
 
     /// Whether the same source can never succeed.
     pub fn is_permanent(&self) -> bool {
-        !matches!(self, Self::Io(_) | Self::Sink(_))
+        match self {
+            Self::Io(_) | Self::Sink(_) => false,
+            Self::InArchive { fault, .. } => fault.is_permanent(),
+            _ => true,
+        }
     }
 }

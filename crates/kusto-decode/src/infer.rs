@@ -3,6 +3,7 @@
 //! count for no type, so that they do not turn a number column into text.
 
 use crate::DecodeError;
+use crate::archive;
 use crate::delimited::{Records, field};
 use crate::input::{Input, open};
 use crate::json_frame::{Lines, Values};
@@ -166,7 +167,7 @@ fn column_name(text: &str, index: usize, taken: &HashSet<String>) -> String {
 }
 
 fn infer_delimited(input: Input, format: DataFormat) -> Result<Inferred, InferError> {
-    let mut records = Records::new(open(input)?, format);
+    let mut records = Records::new(open(archive::first(input)?)?, format);
     let mut first: Vec<String> = Vec::new();
     let mut columns: Vec<Candidates> = Vec::new();
     let mut values_like_header: HashSet<usize> = HashSet::new();
@@ -251,7 +252,7 @@ fn infer_delimited(input: Input, format: DataFormat) -> Result<Inferred, InferEr
 fn infer_json(input: Input, format: DataFormat) -> Result<Inferred, InferError> {
     let mut order: Vec<String> = Vec::new();
     let mut types: HashMap<String, Option<ColumnType>> = HashMap::new();
-    let input = open(input)?;
+    let input = open(archive::first(input)?)?;
     let mut lines = None;
     let mut values = None;
     if format == DataFormat::Json {

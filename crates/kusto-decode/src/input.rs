@@ -86,7 +86,10 @@ pub fn open(input: Input) -> Result<RawReader, DecodeError> {
             )),
             true,
         ),
-        Compression::Zip => return Err(DecodeError::ZipNotSupported),
+        // Whoever takes archives has unpacked this one.
+        Compression::Zip => {
+            return Err(DecodeError::InvalidArchive("an archive is not expected here".to_owned()));
+        }
         _ => (Box::new(BufReader::with_capacity(BUFFER, reader)), false),
     };
     let mut reader = RawReader { inner, compressed, count: 0 };

@@ -5,6 +5,8 @@
 //! (a quote that never closes, rows of different widths, a cut gzip stream) do.
 //! Streams: memory is bounded by one batch and one record.
 
+mod archive;
+mod avro;
 mod column;
 mod delimited;
 mod error;
@@ -13,7 +15,9 @@ mod input;
 mod json;
 mod json_frame;
 mod parquet;
+mod record_batch;
 mod request;
+mod w3c;
 
 pub use error::DecodeError;
 pub use infer::{InferError, Inferred, infer};
@@ -31,14 +35,27 @@ pub const MAX_VALUE: usize = 1024 * 1024;
 /// Decodes a whole source and hands each batch to `sink`, in the order of the source.
 /// A source without a single record is an error, as on a cluster.
 pub fn decode(
-    input: Input,
+    mut input: Input,
     request: &DecodeRequest<'_>,
     sink: &mut dyn FnMut(RecordBatch) -> Result<(), DecodeError>,
 ) -> Result<DecodeReport, DecodeError> {
     request.check()?;
+    if archive::is_archive(&mut input)? {
+        return archive::decode(input, request, sink);
+    }
+    decode_one(input, request, sink)
+}
+
+/// Decodes a source that is no archive.
+fn decode_one(
+    input: Input,
+    request: &DecodeRequest<'_>,
+    sink: &mut dyn FnMut(RecordBatch) -> Result<(), DecodeError>,
+) -> Result<DecodeReport, DecodeError> {
     let report = match request.format {
         DataFormat::Csv
         | DataFormat::Tsv
+        | DataFormat::Tsve
         | DataFormat::Scsv
         | DataFormat::Sohsv
         | DataFormat::Psv
@@ -47,7 +64,9 @@ pub fn decode(
         DataFormat::Json | DataFormat::MultiJson | DataFormat::SingleJson => {
             json::decode(input, request, sink)?
         }
+        DataFormat::Avro | DataFormat::ApacheAvro => avro::decode(input, request, sink)?,
         DataFormat::Parquet => parquet::decode(input, request, sink)?,
+        DataFormat::W3cLogFile => w3c::decode(input, request, sink)?,
         other => return Err(DecodeError::FormatNotSupported(other)),
     };
     if report.rows == 0 && !report.header_only {

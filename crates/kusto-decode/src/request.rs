@@ -28,6 +28,8 @@ pub struct DecodeRequest<'a> {
     pub ignore_first_record: bool,
     /// What `SourceLocation` gives; never with a credential in it.
     pub source_location: &'a str,
+    /// Which files of a zip archive are read, by their names in it; all when absent.
+    pub zip_pattern: Option<&'a regex::Regex>,
     /// What happens to records of another width.
     pub validation: Validation,
 }

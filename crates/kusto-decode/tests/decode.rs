@@ -40,6 +40,7 @@ fn run_with(
         mapping: mapping.as_ref(),
         ignore_first_record: false,
         source_location: "https://x/c/b.csv",
+        zip_pattern: None,
         validation: Validation::Fail,
     };
     change(&mut request);
@@ -203,10 +204,57 @@ fn gzip_is_seen_by_its_bytes_and_a_cut_stream_is_a_fault() {
     let fault = run_with(&bytes[..bytes.len() / 2], DataFormat::Csv, &schema(), None, |_| {}).unwrap_err();
     assert!(matches!(fault, DecodeError::Compression { .. }), "{fault:?}");
     assert!(fault.is_permanent());
-    assert_eq!(
-        run_with(b"PK\x03\x04....", DataFormat::Csv, &schema(), None, |_| {}).unwrap_err().code(),
-        "BadRequest_FormatNotSupported"
-    );
+}
+
+fn zip(files: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for (name, bytes) in files {
+        let options = zip::write::SimpleFileOptions::default();
+        writer.start_file(*name, options).unwrap();
+        writer.write_all(bytes).unwrap();
+    }
+    writer.finish().unwrap().into_inner()
+}
+
+#[test]
+fn every_file_of_an_archive_is_read_or_those_that_the_pattern_takes() {
+    let run = |bytes: &[u8], pattern: Option<&str>| {
+        let pattern = pattern.map(|text| regex::Regex::new(text).unwrap());
+        let mut found = Vec::new();
+        let schema = schema();
+        let request = DecodeRequest {
+            format: DataFormat::Csv,
+            schema: &schema,
+            mapping: None,
+            ignore_first_record: true,
+            source_location: "",
+            zip_pattern: pattern.as_ref(),
+            validation: Validation::Fail,
+        };
+        decode(Input::Bytes(Bytes::copy_from_slice(bytes)), &request, &mut |batch| {
+            found.push(batch);
+            Ok(())
+        })
+        .map(|report| (rows(&found), report.rows))
+    };
+    let bytes = zip(&[
+        ("a/one.csv", b"id,name,v\n1,a,1\n"),
+        ("two.csv", b"id,name,v\n2,b,2\n"),
+        ("a/", b""),
+        ("__MACOSX/._two.csv", b"\0"),
+    ]);
+    assert_eq!(run(&bytes, None).unwrap(), (vec!["1|a|1.0".to_owned(), "2|b|2.0".to_owned()], 2));
+    assert_eq!(run(&bytes, Some("^two")).unwrap().1, 1);
+    let code = |bytes: &[u8], pattern| run(bytes, pattern).unwrap_err().code();
+    assert_eq!(code(&bytes, Some("none")), "BadRequest_EmptyArchive");
+    assert_eq!(code(&zip(&[]), None), "BadRequest_EmptyArchive");
+    assert_eq!(code(&bytes[..bytes.len() / 2], None), "BadRequest_InvalidArchive");
+    assert_eq!(code(b"PK\x03\x04....", None), "BadRequest_InvalidArchive");
+    let nested = zip(&[("in.zip", &bytes)]);
+    assert_eq!(code(&nested, None), "BadRequest_InvalidArchive");
+    let bad = run(&zip(&[("good.csv", b"h\n1\n"), ("bad.csv", b"h\n\"1\n")]), None).unwrap_err();
+    assert_eq!(bad.code(), "Stream_ClosingQuoteMissing");
+    assert!(bad.to_string().contains("bad.csv") && bad.is_permanent(), "{bad}");
 }
 
 #[test]
@@ -219,6 +267,7 @@ fn parquet_reads_back_by_name() {
         mapping: None,
         ignore_first_record: false,
         source_location: "",
+        zip_pattern: None,
         validation: Validation::Fail,
     };
     decode(Input::Bytes("1.5,7,a\n,,\n".into()), &request, &mut |batch| {
@@ -305,4 +354,100 @@ fn schemas_are_inferred() {
             .contains("UTF-8")
     );
     let _ = MappingKind::Csv;
+}
+
+/// Written by fastavro: `tests/data/make.py`.
+const AVRO: &[u8] = include_bytes!("data/types.avro");
+
+#[test]
+fn avro_of_another_library_reads_by_name_and_by_mapping() {
+    let schema = TableSchema::of([
+        ("id", T::Long),
+        ("name", T::String),
+        ("v", T::Real),
+        ("flag", T::Bool),
+        ("at", T::DateTime),
+        ("day", T::DateTime),
+        ("price", T::Decimal),
+        ("kind", T::String),
+        ("tags", T::Dynamic),
+        ("attrs", T::Dynamic),
+        ("inner", T::Dynamic),
+        ("key", T::Guid),
+        ("either", T::String),
+        ("absent", T::Long),
+    ])
+    .unwrap();
+    let (rows, report) = run_with(AVRO, DataFormat::Avro, &schema, None, |_| {}).unwrap();
+    assert_eq!(report.rows, 3);
+    let ticks = |day: i64| 638_396_640_000_000_000 + (day - 1) * 864_000_000_000;
+    let row = |n: i64, name: &str, v: &str, flag: bool, kind: &str, tags: &str, either: &str| {
+        let at = ticks(n) + 37_234_567_890;
+        let key = format!("00000000-0000-0000-0000-00000000000{n}");
+        format!(
+            "{n}|{name}|{v}|{flag}|{at}|{}|{n}.25|{kind}|{tags}|{{\"k\":{n}}}|{{\"x\":{n}}}|{key}|{either}|∅",
+            ticks(n)
+        )
+    };
+    let expected = [
+        row(1, "n1", "0.5", false, "B", r#"["a"]"#, "7"),
+        row(2, "", "1.0", true, "A", r#"["a","b"]"#, "seven"),
+        row(3, "n3", "1.5", false, "B", r#"["a","b"]"#, ""),
+    ];
+    assert_eq!(rows, expected);
+    assert_eq!(run_with(AVRO, DataFormat::ApacheAvro, &schema, None, |_| {}).unwrap().0, expected);
+    let two = TableSchema::of([("x", T::Int), ("first", T::String)]).unwrap();
+    let mapping = r#"[{"column":"x","Properties":{"Path":"$.inner.x"}},{"column":"first","Properties":{"Path":"$.tags[0]"}}]"#;
+    let mapped = run_with(AVRO, DataFormat::Avro, &two, Some(mapping), |_| {}).unwrap().0;
+    assert_eq!(mapped, ["1|a", "2|a", "3|a"]);
+}
+
+#[test]
+fn avro_faults_are_told() {
+    let code = |bytes: &[u8]| run_with(bytes, DataFormat::Avro, &schema(), None, |_| {}).unwrap_err().code();
+    assert_eq!(code(b""), "BadRequest_EmptyBlob");
+    assert_eq!(code(b"id,name\n1,a\n"), "BadRequest_InvalidBlob");
+    for length in [3, 20, 600, AVRO.len() - 10] {
+        assert!(code(&AVRO[..length]).starts_with("BadRequest_"), "{length} bytes");
+    }
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(AVRO).unwrap();
+    let packed = encoder.finish().unwrap();
+    assert_eq!(run_with(&packed, DataFormat::Avro, &schema(), None, |_| {}).unwrap().1.rows, 3);
+    assert!(code(&packed[..packed.len() / 2]).starts_with("BadRequest_"));
+}
+
+#[test]
+fn tsve_has_backslash_escapes() {
+    let text = "1\ta\\tb\\\\c\t0.5\r\n\n2\tx\\ny\\\nz\t1\n3\t\"q\t\\";
+    assert_eq!(
+        run(text, DataFormat::Tsve, &schema()).unwrap(),
+        ["1|a\tb\\c|0.5", "2|x\ny\nz|1.0", "3|\"q|∅"]
+    );
+    let wide = (0..1000).map(|n| n.to_string()).collect::<Vec<_>>().join("\t");
+    assert_eq!(run(&wide, DataFormat::Tsve, &schema()).unwrap(), ["0|1|2.0"]);
+    assert_eq!(
+        run("1\ta\n2\n", DataFormat::Tsve, &schema()).unwrap_err().code(),
+        "Stream_WrongNumberOfFields"
+    );
+}
+
+#[test]
+fn w3c_logs_go_by_the_names_of_their_fields() {
+    let log = "#Software: IIS\r\n#Fields: date time cs-method cs(User-Agent) sc-status\r\n\
+        2024-01-02 03:04:05 GET \"Mozilla \"\"5\"\" x\" 200\r\n#Fields: sc-status cs-method\n404 -\n";
+    let schema =
+        TableSchema::of([("date", T::DateTime), ("cs-method", T::String), ("sc-status", T::Int)]).unwrap();
+    let run = |log: &str, mapping| run_with(log.as_bytes(), DataFormat::W3cLogFile, &schema, mapping, |_| {});
+    let day = 638_397_504_000_000_000_i64;
+    assert_eq!(run(log, None).unwrap().0, [format!("{day}|GET|200"), "∅||404".to_owned()]);
+    let mapping = r#"[{"column":"cs-method","Properties":{"Field":"cs(User-Agent)"}},
+        {"column":"sc-status","Properties":{"Transform":"SourceLineNumber"}}]"#;
+    assert_eq!(run(log, Some(mapping)).unwrap().0, ["∅|Mozilla \"5\" x|3", "∅||5"]);
+    let code = |log: &str| run(log, None).unwrap_err().code();
+    assert_eq!(code("2024-01-02 GET 200\n"), "BadRequest_InvalidBlob");
+    assert_eq!(code("#Fields: a b\n1\n"), "Stream_WrongNumberOfFields");
+    assert_eq!(code("#Fields: a\n\"1\n"), "BadRequest_InvalidBlob");
+    assert!(run("#Fields: a b\n", None).unwrap().1.header_only);
+    assert_eq!(code("#Software: IIS\n"), "BadRequest_NoRecordsOrWrongFormat");
 }

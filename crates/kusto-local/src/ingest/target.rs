@@ -18,6 +18,7 @@ pub(crate) struct Target {
     pub(crate) format: DataFormat,
     pub(crate) ignore_first_record: bool,
     pub(crate) validation: Validation,
+    pub(crate) zip_pattern: Option<regex::Regex>,
 }
 
 /// What a validation policy asks for.
@@ -64,6 +65,20 @@ impl Target {
                 format!("creationTime {time:?} is not a datetime"),
             );
         }
+        let pattern = properties.other.iter().find(|(name, _)| name.eq_ignore_ascii_case("zipPattern"));
+        let zip_pattern = match pattern.and_then(|(_, value)| value.as_str()).filter(|text| !text.is_empty())
+        {
+            None => None,
+            Some(text) => match regex::Regex::new(text) {
+                Ok(pattern) => Some(pattern),
+                Err(error) => {
+                    return fail(
+                        "BadRequest_MalformedIngestionProperty",
+                        format!("zipPattern {text:?} is no regular expression: {error}"),
+                    );
+                }
+            },
+        };
         let kind = format.mapping_kind();
         let mapping = match (&properties.ingestion_mapping, &properties.ingestion_mapping_reference) {
             (Some(_), Some(_)) => {
@@ -94,6 +109,7 @@ impl Target {
             format,
             ignore_first_record: properties.ignore_first_record,
             validation: validation(properties.validation_policy.as_deref()),
+            zip_pattern,
         };
         if let Err(error) = target.request("").check() {
             return fail(error.code(), error.to_string());
@@ -110,6 +126,7 @@ impl Target {
             ignore_first_record: self.ignore_first_record,
             source_location: location,
             validation: self.validation,
+            zip_pattern: self.zip_pattern.as_ref(),
         }
     }
 }
