@@ -128,6 +128,11 @@ pub(crate) struct Serve {
     /// Without --access, listen on an address that other machines reach all the same.
     #[arg(long, env = "KIN_ALLOW_ANONYMOUS")]
     pub(crate) allow_anonymous: bool,
+    /// A host that sources are read from by their URLs, with a leading dot every host below
+    /// a domain; may be repeated. By default any host, and the well-known storage services
+    /// only when other machines reach the service.
+    #[arg(long = "source-host", env = "KIN_SOURCE_HOSTS", value_delimiter = ',', value_name = "HOST")]
+    pub(crate) source_hosts: Vec<String>,
     /// A further name that clients know the service by over https; may be repeated.
     #[arg(long = "host-name", env = "KIN_HOST_NAMES", value_delimiter = ',', value_name = "NAME")]
     pub(crate) host_names: Vec<String>,

@@ -9,6 +9,7 @@ mod commit;
 mod error;
 mod eval;
 mod extent;
+pub mod merge;
 mod query;
 mod scan;
 

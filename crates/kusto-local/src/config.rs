@@ -15,6 +15,9 @@ pub struct ServiceConfig {
     /// A storage account that containers, queues and the status table live on, instead
     /// of the service's own.
     pub storage: Option<crate::StorageAccount>,
+    /// Hosts that sources are read from by their URLs. By default any: fit for a service
+    /// that only this machine reaches.
+    pub source_hosts: crate::SourceHosts,
     /// Who is let in. By default everyone is, as the administrator.
     pub access: crate::AccessConfig,
     /// Further names that clients know the service by: its certificates have them even
@@ -35,6 +38,7 @@ impl ServiceConfig {
             data_dir: data_dir.into(),
             default_batching: BatchingPolicy::LAPTOP,
             storage: None,
+            source_hosts: crate::SourceHosts::Any,
             access: crate::AccessConfig::open(),
             host_names: Vec::new(),
             ingestion_capacity: None,

@@ -3,7 +3,7 @@
 
 use crate::external::Account;
 use crate::ingest::{
-    accept, janitor, load,
+    accept, janitor, load, merge,
     work::{AccountQueues, EmbeddedQueues, WorkSource},
 };
 use crate::sas::Signer;
@@ -84,6 +84,7 @@ pub async fn start(config: ServiceConfig, listener: TcpListener) -> Result<Runni
     let http = reqwest::Client::builder()
         .connect_timeout(std::time::Duration::from_secs(10))
         .read_timeout(std::time::Duration::from_secs(60))
+        .redirect(config.source_hosts.redirects())
         .build()
         .map_err(|error| ServiceError::BadRequest(format!("the HTTP client cannot be made: {error}")))?;
     let (data_dir, names) = (config.data_dir.clone(), config.host_names.clone());
@@ -122,6 +123,7 @@ pub async fn start(config: ServiceConfig, listener: TcpListener) -> Result<Runni
     tasks.spawn(load::run(state.clone(), stop.clone()));
     tasks.spawn(janitor::report(state.clone(), stop.clone()));
     tasks.spawn(janitor::clean(state.clone(), stop.clone()));
+    tasks.spawn(merge::run(state.clone(), stop.clone()));
     let server = tokio::spawn(crate::listen::serve(listener, authority, state, stop.clone()));
     Ok(RunningService { address, certificate, stop, server, tasks })
 }

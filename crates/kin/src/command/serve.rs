@@ -3,7 +3,7 @@
 use crate::arguments::Serve;
 use crate::failure::Failure;
 use crate::printer;
-use kusto_local::{AccessConfig, ServiceConfig};
+use kusto_local::{AccessConfig, ServiceConfig, SourceHosts};
 
 pub(crate) async fn run(arguments: Serve) -> Result<(), Failure> {
     let listener = tokio::net::TcpListener::bind(&arguments.listen)
@@ -35,6 +35,11 @@ pub(crate) async fn run(arguments: Serve) -> Result<(), Failure> {
             kusto_local::StorageAccount::parse(text).map_err(|error| Failure::usage(error.to_string()))?,
         );
     }
+    config.source_hosts = match (arguments.source_hosts.as_slice(), reachable) {
+        ([], false) => SourceHosts::Any,
+        ([], true) => SourceHosts::well_known(),
+        (hosts, _) => hosts.iter().fold(SourceHosts::Only(Vec::new()), |known, host| known.with(host)),
+    };
     config.host_names = arguments.host_names;
     config.crash_at = arguments.crash_at;
     let service = kusto_local::start(config, listener).await?;

@@ -74,8 +74,24 @@ async fn download(state: &Arc<State>, url: &SecretUrl) -> Result<Result<Fetched,
             )));
         }
     };
+    let host = parsed.host_str().unwrap_or_default();
+    if !state.config.source_hosts.allow(host) {
+        return Ok(Err(Outcome::permanent(
+            "Download_Forbidden",
+            format!(
+                "{url} is on a host that this service does not read sources from; kin serve --source-host {host} allows it"
+            ),
+        )));
+    }
     let response = match state.http.get(parsed).send().await {
         Ok(response) => response,
+        // A loop, or a way to a host that is not allowed: the same again next time.
+        Err(error) if error.is_redirect() => {
+            return Ok(Err(Outcome::permanent(
+                "Download_Forbidden",
+                format!("{url} redirects to where sources are not read from, or too often"),
+            )));
+        }
         Err(error) => return Ok(Err(transient(format!("{url} cannot be fetched: {}", error.without_url())))),
     };
     match response.status().as_u16() {
