@@ -248,3 +248,19 @@ def test_py_a_token_that_is_not_known_is_no_way_in(guarded):
         assert "401" in str(failure.value) or "Unauthorized" in str(failure.value), failure.value
     with pytest.raises(Exception):
         KustoClient(KustoConnectionStringBuilder(guarded)).execute_mgmt("NetDefaultDB", ".show version")
+
+
+def test_py_extents_show_tags_and_tables_are_cleared_and_dropped(cluster, kusto, table):
+    properties = IngestionProperties("NetDefaultDB", table, data_format=DataFormat.CSV, additional_tags=["kin"], drop_by_tags=["a"])
+    QueuedIngestClient(KustoConnectionStringBuilder(cluster)).ingest_from_stream(StreamDescriptor(io.BytesIO(ROWS.encode())), properties)
+    wait_for_rows(kusto, table, 10)
+    extents = kusto.execute_mgmt("NetDefaultDB", f".show table {table} extents").primary_results[0]
+    assert [sorted(row["Tags"].split()) for row in extents] == [["drop-by:a", "kin"]]
+    assert extents[0]["RowCount"] == 10 and extents[0]["MinCreatedOn"].year >= 2024
+    kusto.execute_mgmt("NetDefaultDB", f".clear table {table} data")
+    assert kusto.execute_query("NetDefaultDB", f"{table} | count").primary_results[0][0][0] == 0
+    kusto.execute_mgmt("NetDefaultDB", f".create table {table}_2 (a:long)")
+    with pytest.raises(KustoApiError):
+        kusto.execute_mgmt("NetDefaultDB", f".drop tables ({table}, {table}_gone)")
+    left = kusto.execute_mgmt("NetDefaultDB", f".drop tables ({table}, {table}_2)").primary_results[0]
+    assert not [row for row in left if row["TableName"].startswith(table)]

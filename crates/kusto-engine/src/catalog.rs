@@ -384,6 +384,12 @@ impl Catalog<'_> {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
+    /// Takes every row out of a table; its schema, mappings and policies stay.
+    pub fn clear_table(&self, table: &TableRecord) -> Result<(), EngineError> {
+        self.0.execute("DELETE FROM extents WHERE table_id = ?1", [table.id.0])?;
+        Ok(())
+    }
+
     /// The files of every live extent, to tell orphans by.
     pub fn extent_paths(&self) -> Result<Vec<String>, EngineError> {
         let mut statement = self.0.prepare_cached("SELECT path FROM extents")?;

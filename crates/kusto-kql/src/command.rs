@@ -234,12 +234,22 @@ pub enum Command {
         /// `docstring`.
         docstring: String,
     },
-    /// `.drop table`
-    DropTable {
+    /// `.drop table`, `.drop tables (A, B)`
+    DropTables {
+        /// The tables: all go or none.
+        names: Vec<String>,
+        /// Whether missing ones are fine.
+        if_exists: bool,
+    },
+    /// `.clear table T data`
+    ClearTable {
         /// The table.
         name: String,
-        /// Whether a missing one is fine.
-        if_exists: bool,
+    },
+    /// `.show table T extents`, `.show database extents`
+    ShowExtents {
+        /// The table; absent means all of the database.
+        table: Option<String>,
     },
     /// `.create-or-alter table T ingestion json mapping 'N' '...'`
     CreateMapping {

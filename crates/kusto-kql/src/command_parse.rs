@@ -62,6 +62,12 @@ impl Parser<'_> {
             "set-or-append" => self.fill(FillMode::SetOrAppend),
             "set-or-replace" => self.fill(FillMode::SetOrReplace),
             "clear" | "refresh" => {
+                if verb == "clear" && self.eat_word("table") {
+                    let name = self.entity("a table")?;
+                    if self.eat_word("data") {
+                        return Ok(Command::ClearTable { name });
+                    }
+                }
                 while !matches!(self.peek(), Token::End | Token::Semicolon | Token::Pipe) {
                     self.advance();
                 }
@@ -222,7 +228,14 @@ impl Parser<'_> {
             }
             "database" => {
                 self.advance();
-                let name = if self.at_keyword(&["schema", "policy", "ingestion", "cslschema", "principals"]) {
+                let name = if self.at_keyword(&[
+                    "schema",
+                    "policy",
+                    "ingestion",
+                    "cslschema",
+                    "principals",
+                    "extents",
+                ]) {
                     None
                 } else {
                     Some(self.entity("a database")?)
@@ -232,6 +245,8 @@ impl Parser<'_> {
                 } else if self.eat_word("policy") {
                     let entity = PolicyEntity::Database(name.unwrap_or_default());
                     Ok(Command::Policy { entity, policy: self.policy_kind()?, action: PolicyAction::Show })
+                } else if self.eat_word("extents") {
+                    Ok(Command::ShowExtents { table: None })
                 } else if self.eat_word("principals") {
                     let entity = PolicyEntity::Database(name.unwrap_or_default());
                     Ok(Command::ShowPrincipals { entity })
@@ -269,6 +284,8 @@ impl Parser<'_> {
             Ok(Command::ShowTable { name, shape: SchemaShape::Csl })
         } else if self.eat_word("principals") {
             Ok(Command::ShowPrincipals { entity: PolicyEntity::Table(name) })
+        } else if self.eat_word("extents") {
+            Ok(Command::ShowExtents { table: Some(name) })
         } else if self.eat_word("details") {
             Ok(Command::ShowTables { names: vec![name], details: true })
         } else if self.eat_word("policy") {
@@ -420,6 +437,18 @@ impl Parser<'_> {
             let entity = PolicyEntity::Database(self.entity("a database")?);
             return self.change_principals(entity, PrincipalChange::Drop);
         }
+        if self.eat_word("tables") {
+            self.expect(Token::Open, "( and the tables")?;
+            let mut names = Vec::new();
+            while !self.eat(Token::Close) {
+                names.push(self.entity("a table")?);
+                if !self.eat(Token::Comma) && self.peek() != Token::Close {
+                    return Err(self.unexpected(", or )"));
+                }
+            }
+            let if_exists = self.eat_word("ifexists");
+            return Ok(Command::DropTables { names, if_exists });
+        }
         if !self.eat_word("table") {
             return Err(self.unknown_command(at));
         }
@@ -438,7 +467,7 @@ impl Parser<'_> {
         if word == "skip-seal" {
             self.skip(count);
         }
-        Ok(Command::DropTable { name, if_exists })
+        Ok(Command::DropTables { names: vec![name], if_exists })
     }
 
     /// The database or table in front of a role; nothing is taken when there is none, as in

@@ -220,3 +220,19 @@ fn principals_of_databases_and_tables_read() {
         assert!(command(text).unwrap_err().to_string().contains(says), "{text}");
     }
 }
+
+#[test]
+fn commands_on_whole_tables_read() {
+    let command = |text: &str| parse_command(text).unwrap().command;
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    assert_eq!(
+        command(".drop tables (A, ['b c']) ifexists"),
+        Command::DropTables { names: names(&["A", "b c"]), if_exists: true }
+    );
+    assert_eq!(command(".drop table A"), Command::DropTables { names: names(&["A"]), if_exists: false });
+    assert_eq!(command(".clear table cache data"), Command::ClearTable { name: "cache".to_owned() });
+    assert_eq!(command(".clear table T cache streamingingestion schema"), Command::CacheControl);
+    assert_eq!(command(".show table T extents"), Command::ShowExtents { table: Some("T".to_owned()) });
+    let piped = parse_command(".show database extents | count").unwrap();
+    assert_eq!((piped.command, piped.pipe.is_some()), (Command::ShowExtents { table: None }, true));
+}

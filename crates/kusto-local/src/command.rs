@@ -218,12 +218,23 @@ fn execute(state: &Arc<State>, command: Command, context: &Context<'_>) -> Resul
             })?;
             Ok(show::schema_rows(&[table]))
         }
-        Command::DropTable { name, if_exists } => {
+        Command::ClearTable { name } => {
+            state.store.transact(|transaction| {
+                let database = database(transaction)?;
+                let catalog = Catalog(transaction);
+                Ok::<_, ServiceError>(catalog.clear_table(&catalog.table(&database, &name)?)?)
+            })?;
+            Ok(ResultTable::new("Table_0", [("NodeId", ColumnType::String), ("Status", ColumnType::String)])
+                .with_row(vec!["local".into(), "Succeeded".into()]))
+        }
+        Command::DropTables { names, if_exists } => {
             let left = state.store.transact(|transaction| {
                 let database = database(transaction)?;
                 let catalog = Catalog(transaction);
-                catalog.drop_table(&database, &name, if_exists)?;
-                Grants(transaction).forget_table(database.as_str(), &name)?;
+                for name in &names {
+                    catalog.drop_table(&database, name, if_exists)?;
+                    Grants(transaction).forget_table(database.as_str(), name)?;
+                }
                 Ok::<_, ServiceError>(catalog.tables(&database)?)
             })?;
             Ok(show::table_rows(&left))

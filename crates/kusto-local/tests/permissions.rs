@@ -26,7 +26,7 @@ const CALLERS: [(&str, Option<&str>, Option<(&str, &str)>); 12] = [
 
 /// What is asked, and the least role by the documentation. `{t}` is the caller's own table,
 /// `{n}` a name that is not taken.
-const COMMANDS: [(&str, &str); 26] = [
+const COMMANDS: [(&str, &str); 28] = [
     ("query", "{t} | count"),
     ("query of another database", "database('Other').T | count"),
     (".show version", ".show version"),
@@ -55,6 +55,8 @@ const COMMANDS: [(&str, &str); 26] = [
     (".add database principals", ".add database D viewers ('aadapp=z;t')"),
     (".clear cache", ".clear database cache streamingingestion schema"),
     (".create database", ".create database {n}c"),
+    (".show table extents", ".show table {t} extents"),
+    (".clear table data", ".clear table {t} data"),
     (".drop table", ".drop table {t}"),
 ];
 

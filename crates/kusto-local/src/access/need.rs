@@ -116,6 +116,7 @@ pub(crate) fn of_command(command: &Command, database: &str, exists: impl Fn(&str
         | Command::ShowTable { .. }
         | Command::ShowDatabaseSchema { .. }
         | Command::ShowMappings { .. }
+        | Command::ShowExtents { .. }
         | Command::ShowIngestionFailures { .. }
         | Command::ShowIngestionSources => show(),
         Command::CreateDatabase { .. } => vec![Need::Service],
@@ -123,7 +124,8 @@ pub(crate) fn of_command(command: &Command, database: &str, exists: impl Fn(&str
             CreateMode::CreateMerge if exists(name) => vec![manage(name)],
             CreateMode::Create | CreateMode::CreateMerge | CreateMode::IfNotExists => vec![create()],
         },
-        Command::DropTable { name, .. } => vec![manage(name)],
+        Command::DropTables { names, .. } => names.iter().map(|name| manage(name)).collect(),
+        Command::ClearTable { name } => vec![manage(name)],
         Command::CreateMapping { table, .. } | Command::DropMapping { table, .. } => vec![ingest(table)],
         Command::Policy { entity, action: PolicyAction::Show, .. } => match entity {
             PolicyEntity::Database(name) => vec![Need::Show(named(name))],

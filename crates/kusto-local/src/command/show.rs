@@ -157,6 +157,14 @@ pub(super) fn show(
         Command::IngestionResources => super::ingestion_resources(state, context.address)?.encode(),
         Command::IdentityToken => table([("AuthorizationContext", T::String)])
             .with_row(vec![crate::token::issue(&state.signer, context.caller).into()]),
+        Command::ShowExtents { table } => {
+            let database = database()?;
+            let tables = match table {
+                Some(name) => vec![catalog.table(&database, &name)?],
+                None => catalog.tables(&database)?,
+            };
+            extent_rows(&catalog, &tables)?
+        }
         Command::ShowPrincipals { entity } => {
             let (database, table) = named_entity(connection, context, &entity)?;
             principal_rows(connection, &database, &table)?
@@ -319,6 +327,51 @@ fn details_of(catalog: &Catalog<'_>, tables: &[TableRecord]) -> Result<ResultTab
             (sum(|extent| extent.original_size) as f64).into(),
             sum(|extent| extent.rows).into(),
         ]);
+    }
+    Ok(result)
+}
+
+/// The extents of some tables; a merged one has the time of its latest part twice.
+fn extent_rows(catalog: &Catalog<'_>, tables: &[TableRecord]) -> Result<ResultTable, ServiceError> {
+    let mut result = table([
+        ("ExtentId", T::Guid),
+        ("DatabaseName", T::String),
+        ("TableName", T::String),
+        ("MaxCreatedOn", T::DateTime),
+        ("OriginalSize", T::Real),
+        ("ExtentSize", T::Real),
+        ("CompressedSize", T::Real),
+        ("IndexSize", T::Real),
+        ("Blocks", T::Long),
+        ("Segments", T::Long),
+        ("ExtentContainerId", T::String),
+        ("RowCount", T::Long),
+        ("MinCreatedOn", T::DateTime),
+        ("Tags", T::String),
+        ("Kind", T::String),
+        ("DeletedRowCount", T::Long),
+    ]);
+    for record in tables {
+        for extent in catalog.extents(record.id)? {
+            result = result.with_row(vec![
+                extent.id.into(),
+                record.database.as_str().into(),
+                record.name.as_str().into(),
+                extent.created.clone().into(),
+                (extent.original_size as f64).into(),
+                (extent.size as f64).into(),
+                (extent.size as f64).into(),
+                0.0.into(),
+                1.into(),
+                1.into(),
+                "".into(),
+                extent.rows.into(),
+                extent.created.into(),
+                extent.tags.join("\r\n").into(),
+                "StorageV3".into(),
+                0.into(),
+            ]);
+        }
     }
     Ok(result)
 }
