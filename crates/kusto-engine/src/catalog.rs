@@ -62,6 +62,9 @@ pub struct ExtentRecord {
     pub size: u64,
     /// When it was committed, or the creationTime that the ingestion gave.
     pub created: String,
+    /// When it was committed: later than everything that the table had before. Of a merged
+    /// extent the latest of its parts'.
+    pub ingested: String,
     /// Tags.
     pub tags: Vec<String>,
 }
@@ -90,7 +93,7 @@ CREATE TABLE IF NOT EXISTS policies (
 CREATE TABLE IF NOT EXISTS extents (
     id TEXT PRIMARY KEY, table_id INTEGER NOT NULL REFERENCES tables (id) ON DELETE CASCADE, path TEXT NOT NULL,
     rows INTEGER NOT NULL, original_size INTEGER NOT NULL, size INTEGER NOT NULL, created TEXT NOT NULL,
-    tags TEXT NOT NULL DEFAULT '[]');
+    tags TEXT NOT NULL DEFAULT '[]', ingested TEXT NOT NULL DEFAULT '');
 CREATE INDEX IF NOT EXISTS extents_by_table ON extents (table_id);
 ";
 
@@ -106,6 +109,16 @@ impl Catalog<'_> {
     /// Makes the catalog's tables where they are missing, and the default database.
     pub fn install(&self) -> Result<(), EngineError> {
         self.0.execute_batch(SCHEMA)?;
+        self.0.execute_batch(crate::function::SCHEMA)?;
+        // A catalog from before ingestion times has no place for them.
+        let has_times: bool = self.0.query_row(
+            "SELECT EXISTS (SELECT 1 FROM pragma_table_info('extents') WHERE name = 'ingested')",
+            [],
+            |row| row.get(0),
+        )?;
+        if !has_times {
+            self.0.execute_batch("ALTER TABLE extents ADD COLUMN ingested TEXT NOT NULL DEFAULT ''")?;
+        }
         self.create_database(&DatabaseName::net_default(), true)?;
         Ok(())
     }
@@ -368,7 +381,8 @@ impl Catalog<'_> {
     /// The live extents of a table, in the order of their commits.
     pub fn extents(&self, table: TableId) -> Result<Vec<ExtentRecord>, EngineError> {
         let mut statement = self.0.prepare_cached(
-            "SELECT id, path, rows, original_size, size, created, tags FROM extents WHERE table_id = ?1 ORDER BY rowid",
+            "SELECT id, path, rows, original_size, size, created, tags, ingested FROM extents
+             WHERE table_id = ?1 ORDER BY rowid",
         )?;
         let rows = statement.query_map([table.0], |row| {
             Ok(ExtentRecord {
@@ -379,9 +393,43 @@ impl Catalog<'_> {
                 size: row.get::<_, i64>(4)?.unsigned_abs(),
                 created: row.get(5)?,
                 tags: serde_json::from_str(&row.get::<_, String>(6)?).unwrap_or_default(),
+                ingested: row.get(7)?,
             })
         })?;
         Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Makes an extent live.
+    pub(crate) fn insert_extent(&self, table: TableId, extent: &ExtentRecord) -> Result<(), EngineError> {
+        self.0
+            .prepare_cached(
+                "INSERT INTO extents (id, table_id, path, rows, original_size, size, created, tags, ingested)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            )?
+            .execute(params![
+                extent.id,
+                table.0,
+                extent.path,
+                extent.rows as i64,
+                extent.original_size as i64,
+                extent.size as i64,
+                extent.created,
+                serde_json::Value::from(extent.tags.clone()).to_string(),
+                extent.ingested,
+            ])?;
+        Ok(())
+    }
+
+    /// An instant that is later than every ingestion time of a table: now, or a tick after
+    /// the latest when the clock has not moved on.
+    pub(crate) fn next_ingestion_time(&self, table: TableId) -> Result<DateTime, EngineError> {
+        let latest: Option<String> = self
+            .0
+            .prepare_cached("SELECT MAX(ingested) FROM extents WHERE table_id = ?1")?
+            .query_row([table.0], |row| row.get(0))?;
+        let after = latest.and_then(|latest| DateTime::parse(&latest)).map_or(0, |latest| latest.ticks() + 1);
+        let now = DateTime::now();
+        Ok(DateTime::from_ticks(after).map_or(now, |after| after.max(now)))
     }
 
     /// Takes every row out of a table; its schema, mappings and policies stay.

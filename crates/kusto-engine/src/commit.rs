@@ -3,8 +3,8 @@
 //! Invariant E-1: an extent is visible to queries exactly when the transaction that
 //! inserted it is committed; its file was complete and synced before that.
 
-use crate::{Catalog, EngineError, ExtentFile, TableId};
-use rusqlite::{Connection, params};
+use crate::{Catalog, EngineError, ExtentFile, ExtentRecord, TableId};
+use rusqlite::Connection;
 
 /// An extent to make visible.
 #[derive(Debug, Clone)]
@@ -77,6 +77,9 @@ impl TableCommit for CatalogCommit {
                 }
             }
         }
+        let catalog = Catalog(transaction);
+        // Asked before the old extents go, so that times never step back.
+        let ingested = catalog.next_ingestion_time(commit.table)?.to_string();
         match commit.existing {
             Existing::Keep => {}
             Existing::Replace => {
@@ -85,24 +88,18 @@ impl TableCommit for CatalogCommit {
                     .execute([commit.table.0])?;
             }
         }
-        let now = kusto_types::DateTime::now().to_string();
         for extent in &commit.extents {
-            let tags = serde_json::Value::from(extent.tags.clone()).to_string();
-            transaction
-                .prepare_cached(
-                    "INSERT INTO extents (id, table_id, path, rows, original_size, size, created, tags)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-                )?
-                .execute(params![
-                    extent.file.id,
-                    commit.table.0,
-                    extent.file.path,
-                    extent.file.rows as i64,
-                    extent.original_size as i64,
-                    extent.file.size as i64,
-                    extent.created.as_ref().unwrap_or(&now),
-                    tags,
-                ])?;
+            let record = ExtentRecord {
+                id: extent.file.id.clone(),
+                path: extent.file.path.clone(),
+                rows: extent.file.rows,
+                original_size: extent.original_size,
+                size: extent.file.size,
+                created: extent.created.clone().unwrap_or_else(|| ingested.clone()),
+                tags: extent.tags.clone(),
+                ingested: ingested.clone(),
+            };
+            catalog.insert_extent(commit.table, &record)?;
         }
         Ok(CommitOutcome::Committed)
     }

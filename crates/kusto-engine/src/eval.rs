@@ -3,13 +3,16 @@
 
 mod aggregate;
 mod arithmetic;
+mod calendar;
 mod cast;
+mod dynamic;
 mod expr;
 mod json;
 mod sort;
 mod text;
 
 pub(crate) use aggregate::Grouping;
-pub(crate) use expr::{eval, literal_array};
+pub(crate) use cast::convert;
+pub(crate) use expr::{eval, literal_array, value_at};
 pub(crate) use json::json_rows;
 pub(crate) use sort::sorted;

@@ -9,13 +9,15 @@ mod commit;
 mod error;
 mod eval;
 mod extent;
+mod function;
 pub mod merge;
-mod query;
+mod run;
 mod scan;
 
 pub use catalog::{Catalog, CreateOutcome, ExtentRecord, MappingRecord, TableId, TableRecord};
 pub use commit::{CatalogCommit, Commit, CommitOutcome, Existing, NewExtent, TableCommit};
 pub use error::EngineError;
 pub use extent::{ExtentFile, ExtentWriter};
-pub use query::{QueryLimits, QueryResult, run_plan, run_plan_over};
+pub use function::StoredFunction;
+pub use run::{QueryLimits, QueryResult, Tables, run_plan, run_plan_over};
 pub use scan::{Chunk, ExtentScan};

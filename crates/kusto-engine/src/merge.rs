@@ -1,10 +1,13 @@
 //! Merges small extents into larger ones, so that a table of many small ingestions stays
 //! quick to read. Which to merge is decided by size alone; the rows and the tags stay.
 
+use crate::scan::INGESTED;
 use crate::{Catalog, EngineError, ExtentFile, ExtentRecord, ExtentScan, ExtentWriter, TableId};
 use arrow_array::RecordBatch;
+use arrow_schema::{DataType, Field, FieldRef, Schema};
+use kusto_kql::plan::HIDDEN_COLUMNS;
 use kusto_types::{TableSchema, arrow_schema};
-use rusqlite::{Connection, params};
+use rusqlite::Connection;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
@@ -57,11 +60,17 @@ pub fn write_merged(
     extents: &[ExtentRecord],
     id: String,
 ) -> Result<ExtentFile, EngineError> {
-    let arrow = Arc::new(arrow_schema(schema));
+    // The rows keep the times of their own ingestions, in a column that the schema has not.
+    let mut fields: Vec<FieldRef> = arrow_schema(schema).fields().iter().cloned().collect();
+    fields.push(Arc::new(Field::new(INGESTED, DataType::Int64, true)));
+    let arrow = Arc::new(Schema::new(fields));
     let mut writer = ExtentWriter::create(root, "merged", id, arrow.clone())?;
     let scan = ExtentScan { root: root.to_owned(), schema: schema.clone(), extents: extents.to_vec() };
-    let all = vec![true; schema.columns().len()];
-    scan.read(&all, &mut |chunk| {
+    let mut needed = vec![true; schema.columns().len() + 1];
+    needed.resize(schema.columns().len() + HIDDEN_COLUMNS.len(), false);
+    let stored = schema.columns().len() + 1;
+    scan.read(&needed, &mut |mut chunk| {
+        chunk.columns.truncate(stored);
         writer.write(&RecordBatch::try_new(arrow.clone(), chunk.columns)?)?;
         Ok(true)
     })?;
@@ -86,24 +95,19 @@ pub fn replace(
     }
     let tags: BTreeSet<&str> =
         extents.iter().flat_map(|extent| extent.tags.iter().map(String::as_str)).collect();
-    let tags: Vec<&str> = tags.into_iter().collect();
-    let created = extents.iter().map(|extent| extent.created.as_str()).max().unwrap_or_default();
-    let original: u64 = extents.iter().map(|extent| extent.original_size).sum();
-    transaction
-        .prepare_cached(
-            "INSERT INTO extents (id, table_id, path, rows, original_size, size, created, tags)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-        )?
-        .execute(params![
-            merged.id,
-            table.0,
-            merged.path,
-            merged.rows as i64,
-            original as i64,
-            merged.size as i64,
-            created,
-            serde_json::Value::from(tags).to_string(),
-        ])?;
+    let latest =
+        |time: fn(&ExtentRecord) -> &str| extents.iter().map(time).max().unwrap_or_default().to_owned();
+    let record = ExtentRecord {
+        id: merged.id.clone(),
+        path: merged.path.clone(),
+        rows: merged.rows,
+        original_size: extents.iter().map(|extent| extent.original_size).sum(),
+        size: merged.size,
+        created: latest(|extent| &extent.created),
+        tags: tags.into_iter().map(str::to_owned).collect(),
+        ingested: latest(|extent| &extent.ingested),
+    };
+    Catalog(transaction).insert_extent(table, &record)?;
     Ok(true)
 }
 
@@ -119,6 +123,7 @@ mod tests {
             original_size: *rows,
             size: *rows,
             created: String::new(),
+            ingested: String::new(),
             tags: Vec::new(),
         };
         rows.iter().enumerate().map(extent).collect()

@@ -2,8 +2,8 @@
 //! a plan needs.
 
 use crate::{EngineError, ExtentRecord};
-use arrow_array::{ArrayRef, StringArray, new_null_array};
-use kusto_types::{ColumnType, TableSchema, arrow_type};
+use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray, new_null_array};
+use kusto_types::{ColumnType, DateTime, TableSchema, arrow_type};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use std::fs::File;
@@ -39,9 +39,31 @@ pub(crate) fn absent(column_type: ColumnType, rows: usize) -> ArrayRef {
     }
 }
 
+/// The column of a merged extent that has the time at which each row was ingested; in an
+/// extent of one ingestion it is the same for all, and the catalog has it.
+pub(crate) const INGESTED: &str = "$IngestionTime";
+
+/// The columns that no operator shows, in the order of
+/// [`HIDDEN_COLUMNS`](kusto_kql::plan::HIDDEN_COLUMNS).
+fn hidden_columns(extent: &ExtentRecord, batch: &RecordBatch) -> [ArrayRef; 3] {
+    let rows = batch.num_rows();
+    let ingested = match batch.column_by_name(INGESTED) {
+        Some(stored) => stored.clone(),
+        None => {
+            let ticks = DateTime::parse(&extent.ingested).map(DateTime::ticks);
+            Arc::new(Int64Array::from(vec![ticks; rows]))
+        }
+    };
+    let text =
+        |text: &str| Arc::new(StringArray::from_iter_values(std::iter::repeat_n(text, rows))) as ArrayRef;
+    let tags = serde_json::Value::from(extent.tags.clone()).to_string();
+    [ingested, text(&extent.id), text(&tags)]
+}
+
 impl ExtentScan {
     /// Reads the needed columns (by position; the others come absent) and hands each
-    /// chunk on until `sink` says that it has enough.
+    /// chunk on until `sink` says that it has enough. Behind the schema's columns come the
+    /// hidden ones, if `needed` has places for them.
     pub(crate) fn read(
         &self,
         needed: &[bool],
@@ -58,7 +80,9 @@ impl ExtentScan {
                 .iter()
                 .zip(needed)
                 .filter(|(_, needed)| **needed)
-                .filter_map(|(column, _)| stored.index_of(column.name.as_str()).ok())
+                .map(|(column, _)| column.name.as_str())
+                .chain(needed.get(self.schema.columns().len()).copied().unwrap_or(false).then_some(INGESTED))
+                .filter_map(|name| stored.index_of(name).ok())
                 .collect();
             // Every stored column is flat, so that a column's position is its leaf's.
             let mask = ProjectionMask::leaves(builder.parquet_schema(), leaves);
@@ -66,7 +90,7 @@ impl ExtentScan {
             for batch in reader {
                 let batch = batch?;
                 let rows = batch.num_rows();
-                let columns = self
+                let mut columns: Vec<ArrayRef> = self
                     .schema
                     .columns()
                     .iter()
@@ -77,6 +101,9 @@ impl ExtentScan {
                             .unwrap_or_else(|| absent(column.column_type, rows))
                     })
                     .collect();
+                if needed.len() > columns.len() {
+                    columns.extend(hidden_columns(extent, &batch));
+                }
                 if !sink(Chunk { rows, columns })? {
                     return Ok(());
                 }

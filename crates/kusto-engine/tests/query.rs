@@ -15,6 +15,9 @@ impl Scope for Tables<'_> {
     fn table(&self, _: Option<&str>, table: &str) -> Option<TableSchema> {
         self.0.find_table(&DatabaseName::net_default(), table).unwrap().map(|table| table.schema)
     }
+    fn function(&self, _: &str) -> Option<kusto_kql::ast::FunctionDef> {
+        None
+    }
     fn table_names(&self) -> Vec<String> {
         Vec::new()
     }

@@ -10,7 +10,6 @@ mod error;
 mod functions;
 mod lexer;
 mod literal;
-mod operators;
 mod parse;
 pub mod plan;
 
@@ -21,6 +20,6 @@ pub use command::{
 };
 pub use command_parse::parse_command;
 pub use error::{ErrorKind, KqlError};
-pub use functions::{AggregateFunction, Function};
+pub use functions::{AggregateFunction, Function, Period};
 pub use literal::Literal;
-pub use parse::{Parser, parse_query};
+pub use parse::{Parser, parse_function, parse_query};

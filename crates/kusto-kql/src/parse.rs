@@ -1,15 +1,23 @@
-//! Recursive-descent and precedence parser of queries. Operators of the language
-//! become calls by their own name; `operators.rs` reads the pipeline's operators.
+//! Recursive-descent and precedence parser of queries: the cursor over the tokens, and
+//! the statements. `parse/source.rs` reads what a pipeline begins with,
+//! `parse/operators.rs` its operators, `parse/expr.rs` expressions.
 
-use crate::ast::{Expr, ExprKind, Named, Parameter, Pipeline, Query, Source};
+mod expr;
+mod operators;
+mod source;
+
+use crate::KqlError;
+use crate::ast::{Expr, FunctionDef, FunctionParameter, LetValue, Parameter, Pipeline, Query};
 use crate::lexer::{Token, tokens};
-use crate::literal::{integer, string_value};
-use crate::{KqlError, Literal};
-use kusto_types::{ColumnType, Timespan};
+use crate::literal::string_value;
+use kusto_types::ColumnType;
 use std::ops::Range;
 
-/// How deep expressions may nest, so that no text can overflow the stack.
+/// How deep expressions and pipelines may nest, so that no text can overflow the stack.
 const MAX_DEPTH: usize = 200;
+/// How often a text is read again as rows after it was no value, so that no text can make
+/// the parser try for ever.
+const MAX_RETRIES: usize = 1000;
 
 /// A cursor over the tokens of a text.
 pub struct Parser<'t> {
@@ -17,6 +25,7 @@ pub struct Parser<'t> {
     tokens: Vec<(Token, Range<usize>)>,
     position: usize,
     depth: usize,
+    retries: usize,
 }
 
 /// Parses a whole query text.
@@ -31,10 +40,7 @@ pub fn parse_query(text: &str) -> Result<Query, KqlError> {
         if parser.is_word("declare") {
             parser.query_parameters(&mut query.parameters)?;
         } else if parser.is_word("let") {
-            parser.advance();
-            let name = parser.name("a name after let")?;
-            parser.expect(Token::Assign, "= after the let name")?;
-            query.lets.push((name, parser.expr()?));
+            query.lets.push(parser.let_statement()?);
         } else if parser.is_word("set") {
             while !matches!(parser.peek(), Token::Semicolon | Token::End) {
                 parser.advance();
@@ -52,10 +58,18 @@ pub fn parse_query(text: &str) -> Result<Query, KqlError> {
     Ok(query)
 }
 
+/// Parses a function's parameters and body: `(a:long) { print a }`.
+pub fn parse_function(text: &str) -> Result<FunctionDef, KqlError> {
+    let mut parser = Parser::new(text);
+    let function = parser.function_def()?;
+    parser.expect(Token::End, "the end of the function")?;
+    Ok(function)
+}
+
 impl<'t> Parser<'t> {
     /// Lexes the text.
     pub fn new(text: &'t str) -> Self {
-        Self { text, tokens: tokens(text), position: 0, depth: 0 }
+        Self { text, tokens: tokens(text), position: 0, depth: 0, retries: 0 }
     }
 
     pub(crate) fn peek(&self) -> Token {
@@ -64,6 +78,15 @@ impl<'t> Parser<'t> {
 
     pub(crate) fn peek_at(&self, ahead: usize) -> Token {
         self.tokens.get(self.position + ahead).map_or(Token::End, |token| token.0)
+    }
+
+    /// Whether the token so far ahead follows the one before it without space.
+    pub(crate) fn position_follows(&self, ahead: usize) -> bool {
+        let index = self.position + ahead;
+        self.tokens
+            .get(index)
+            .zip(self.tokens.get(index - 1))
+            .is_some_and(|(token, before)| token.1.start == before.1.end)
     }
 
     /// Byte offset of the next token.
@@ -209,7 +232,7 @@ impl<'t> Parser<'t> {
         Ok(columns)
     }
 
-    fn column_type(&mut self) -> Result<ColumnType, KqlError> {
+    pub(crate) fn column_type(&mut self) -> Result<ColumnType, KqlError> {
         let at = self.at();
         let name = self.name("a column type")?;
         ColumnType::parse(&name).map_err(|error| KqlError::semantic(at, error.to_string()))
@@ -235,93 +258,98 @@ impl<'t> Parser<'t> {
         Ok(())
     }
 
-    /// A source and the operators behind it.
-    pub(crate) fn pipeline(&mut self) -> Result<Pipeline, KqlError> {
-        let source = self.source()?;
-        let operators = self.operators()?;
-        Ok(Pipeline { source, operators })
+    /// `let name = value`
+    fn let_statement(&mut self) -> Result<(String, LetValue), KqlError> {
+        self.advance();
+        let name = self.name("a name after let")?;
+        self.expect(Token::Assign, "= after the let name")?;
+        let value =
+            if self.at_function() { LetValue::Function(self.function_def()?) } else { self.let_value()? };
+        Ok((name, value))
     }
 
-    fn source(&mut self) -> Result<Source, KqlError> {
-        let at = self.at();
-        let is_call = self.peek() == Token::Name && self.peek_at(1) == Token::Open;
-        if self.is_word("print") {
-            self.advance();
-            return Ok(Source::Print(self.named_list()?));
+    /// Whether parameters and a body in braces come next.
+    fn at_function(&self) -> bool {
+        let open = usize::from(self.is_word("view"));
+        self.peek_at(open) == Token::Open
+            && ((self.peek_at(open + 1) == Token::Close && self.peek_at(open + 2) == Token::OpenBrace)
+                || (self.peek_at(open + 1) == Token::Name && self.peek_at(open + 2) == Token::Colon))
+    }
+
+    /// `(a:long, b:string = "x", T:(*)) { body }`
+    pub(crate) fn function_def(&mut self) -> Result<FunctionDef, KqlError> {
+        self.eat_word("view");
+        let parameters = self.function_parameters()?;
+        self.expect(Token::OpenBrace, "{ before the body of the function")?;
+        let mut lets = Vec::new();
+        while self.is_word("let") {
+            self.enter()?;
+            lets.push(self.let_statement()?);
+            self.leave();
+            self.expect(Token::Semicolon, "; after let")?;
         }
-        if self.is_word("datatable") && is_call {
-            self.advance();
-            let columns = self.columns()?;
-            self.expect(Token::OpenBracket, "[ before the values")?;
-            let mut values = Vec::new();
-            while !self.eat(Token::CloseBracket) {
-                values.push(self.expr()?);
-                if !self.eat(Token::Comma) && self.peek() != Token::CloseBracket {
-                    return Err(self.unexpected(", or ]"));
-                }
+        let body = Box::new(self.let_value()?);
+        self.eat(Token::Semicolon);
+        self.expect(Token::CloseBrace, "} after the body of the function")?;
+        Ok(FunctionDef { parameters, lets, body })
+    }
+
+    /// The parameters of a function, in parentheses.
+    fn function_parameters(&mut self) -> Result<Vec<FunctionParameter>, KqlError> {
+        self.expect(Token::Open, "( before the parameters")?;
+        let mut parameters = Vec::new();
+        while !self.eat(Token::Close) {
+            let name = self.name("a parameter name")?;
+            self.expect(Token::Colon, ": between parameter and type")?;
+            let column_type = if self.peek() == Token::Open {
+                self.raw_parenthesised()?;
+                None
+            } else {
+                Some(self.column_type()?)
+            };
+            let default = if self.eat(Token::Assign) { Some(self.expr()?) } else { None };
+            parameters.push(FunctionParameter { name, column_type, default });
+            if !self.eat(Token::Comma) && self.peek() != Token::Close {
+                return Err(self.unexpected(", or )"));
             }
-            return Ok(Source::DataTable { columns, values });
         }
-        if is_call && (self.is_word("table") || self.is_word("database")) {
-            let is_database = self.is_word("database");
-            self.advance();
-            self.advance();
-            let name = self.string("a name in quotes")?;
-            self.expect(Token::Close, ")")?;
-            if !is_database {
-                return Ok(Source::Table { database: None, table: name, at });
-            }
-            self.expect(Token::Dot, ". and a table name")?;
-            let table = self.name("a table name")?;
-            return Ok(Source::Table { database: Some(name), table, at });
-        }
-        if is_call {
-            return Err(KqlError::syntax(at, format!("{} is not a table, print or datatable", self.slice())));
-        }
-        if self.eat(Token::Open) {
-            let inner = self.source()?;
-            self.expect(Token::Close, ")")?;
-            return Ok(inner);
-        }
-        let table = self.name("a table, print or datatable")?;
-        Ok(Source::Table { database: None, table, at })
+        Ok(parameters)
     }
 
-    /// `name = expression` items, comma-separated.
-    pub(crate) fn named_list(&mut self) -> Result<Vec<Named>, KqlError> {
-        let mut list = vec![self.named()?];
-        while self.eat(Token::Comma) {
-            list.push(self.named()?);
+    /// A value or rows, whichever the text is.
+    pub(crate) fn let_value(&mut self) -> Result<LetValue, KqlError> {
+        if self.at_tabular_word() {
+            return Ok(LetValue::Tabular(self.pipeline()?));
         }
-        Ok(list)
+        let (position, depth) = (self.position, self.depth);
+        let scalar = self.expr();
+        if scalar.is_ok() && self.peek() != Token::Pipe {
+            return scalar.map(LetValue::Scalar);
+        }
+        self.retries += 1;
+        if self.retries > MAX_RETRIES {
+            return Err(KqlError::syntax(self.at(), "too many nested lists and calls"));
+        }
+        (self.position, self.depth) = (position, depth);
+        match (self.pipeline(), scalar) {
+            (Ok(pipeline), _) => Ok(LetValue::Tabular(pipeline)),
+            (Err(tabular), Err(scalar)) if scalar.at > tabular.at => Err(scalar),
+            (Err(tabular), _) => Err(tabular),
+        }
     }
 
-    fn named(&mut self) -> Result<Named, KqlError> {
-        let is_named = match self.peek() {
-            Token::Name => self.peek_at(1) == Token::Assign,
-            Token::OpenBracket => {
-                self.peek_at(1) == Token::Text
-                    && self.peek_at(2) == Token::CloseBracket
-                    && self.peek_at(3) == Token::Assign
-            }
-            _ => false,
-        };
-        let name = if is_named {
-            let name = self.name("a name")?;
-            self.expect(Token::Assign, "=")?;
-            Some(name)
-        } else {
-            None
-        };
-        Ok(Named { name, expr: self.expr()? })
+    /// Whether a word comes next that only rows begin with.
+    fn at_tabular_word(&self) -> bool {
+        let next = self.peek_at(1);
+        (self.is_word("print") && next != Token::Open && next != Token::Close)
+            || (self.is_word("range") && next == Token::Name)
+            || (self.is_word("union") && (next == Token::Open || next == Token::Name))
+            || (["datatable", "materialize", "table", "database"].iter().any(|word| self.is_word(word))
+                && next == Token::Open)
     }
 
-    /// An expression.
-    pub(crate) fn expr(&mut self) -> Result<Expr, KqlError> {
-        self.binary(0)
-    }
-
-    fn binary(&mut self, minimum: u8) -> Result<Expr, KqlError> {
+    /// Goes one level deeper.
+    pub(crate) fn enter(&mut self) -> Result<(), KqlError> {
         self.depth += 1;
         if self.depth > MAX_DEPTH {
             return Err(KqlError::syntax(
@@ -329,248 +357,71 @@ impl<'t> Parser<'t> {
                 format!("the expression nests deeper than {MAX_DEPTH} levels"),
             ));
         }
-        let mut left = self.unary()?;
-        while let Some((operator, precedence, tokens)) = self.binary_operator() {
-            if precedence < minimum {
-                break;
-            }
-            let at = self.at();
-            self.skip(tokens);
-            left = match operator.as_str() {
-                "in" | "!in" | "in~" | "!in~" => {
-                    self.expect(Token::Open, "( before the list")?;
-                    let mut list = Vec::new();
-                    while !self.eat(Token::Close) {
-                        list.push(self.expr()?);
-                        if !self.eat(Token::Comma) && self.peek() != Token::Close {
-                            return Err(self.unexpected(", or )"));
-                        }
-                    }
-                    Expr { at, kind: ExprKind::In { operator, value: Box::new(left), list } }
-                }
-                "between" | "!between" => {
-                    self.expect(Token::Open, "( before the range")?;
-                    let low = self.expr()?;
-                    self.expect(Token::DotDot, ".. between the ends of the range")?;
-                    let high = self.expr()?;
-                    self.expect(Token::Close, ")")?;
-                    Expr { at, kind: ExprKind::Call(operator, vec![left, low, high]) }
-                }
-                _ => {
-                    let right = self.binary(precedence + 1)?;
-                    Expr { at, kind: ExprKind::Call(operator, vec![left, right]) }
-                }
-            };
-        }
-        self.depth -= 1;
-        Ok(left)
+        Ok(())
     }
 
-    /// The binary operator that comes next: its name, precedence and token count.
-    fn binary_operator(&self) -> Option<(String, u8, usize)> {
-        let simple = |name: &str, precedence| Some((name.to_owned(), precedence, 1));
-        match self.peek() {
-            Token::Equal => simple("==", 3),
-            Token::NotEqual => simple("!=", 3),
-            Token::EqualTilde => simple("=~", 3),
-            Token::NotTilde => simple("!~", 3),
-            Token::Less => simple("<", 4),
-            Token::LessEqual => simple("<=", 4),
-            Token::Greater => simple(">", 4),
-            Token::GreaterEqual => simple(">=", 4),
-            Token::Plus => simple("+", 5),
-            Token::Minus => simple("-", 5),
-            Token::Star => simple("*", 6),
-            Token::Slash => simple("/", 6),
-            Token::Percent => simple("%", 6),
-            Token::Name => self.word_operator(self.slice(), 0),
-            Token::Bang if self.peek_at(1) == Token::Name => {
-                let word = &self.text[self.tokens[self.position + 1].1.clone()];
-                self.word_operator(word, 1)
-                    .map(|(name, precedence, count)| (format!("!{name}"), precedence, count))
-            }
-            _ => None,
-        }
+    /// Comes back from a level.
+    pub(crate) fn leave(&mut self) {
+        self.depth = self.depth.saturating_sub(1);
     }
 
-    fn word_operator(&self, word: &str, offset: usize) -> Option<(String, u8, usize)> {
-        let word = word.to_ascii_lowercase();
-        let precedence = match word.as_str() {
-            "or" => 1,
-            "and" => 2,
-            "in" | "between" | "has" | "has_cs" | "hasprefix" | "hassuffix" | "contains" | "contains_cs"
-            | "startswith" | "startswith_cs" | "endswith" | "endswith_cs" => 3,
-            "matches" => {
-                let next = self.tokens.get(self.position + offset + 1)?;
-                let is_regex = self.text[next.1.clone()].eq_ignore_ascii_case("regex");
-                return is_regex.then(|| ("matches regex".to_owned(), 3, offset + 2));
-            }
-            _ => return None,
-        };
-        let tilde = self.tokens.get(self.position + offset + 1);
-        if word == "in" && tilde.is_some_and(|next| &self.text[next.1.clone()] == "~") {
-            return Some(("in~".to_owned(), precedence, offset + 2));
-        }
-        Some((word, precedence, offset + 1))
+    /// A source and the operators behind it.
+    pub(crate) fn pipeline(&mut self) -> Result<Pipeline, KqlError> {
+        self.enter()?;
+        let source = self.source()?;
+        let operators = self.operators()?;
+        self.leave();
+        Ok(Pipeline { source, operators })
     }
 
-    fn unary(&mut self) -> Result<Expr, KqlError> {
-        let at = self.at();
-        match self.peek() {
-            Token::Minus => {
-                self.advance();
-                // A minus in front of a number belongs to the number, so that the
-                // smallest long can be written.
-                if self.peek() == Token::Long && self.end_of_previous() == self.at() {
-                    let digits = format!("-{}", self.slice());
-                    if let Some(value) = integer(&digits) {
-                        self.advance();
-                        return Ok(Expr { at, kind: ExprKind::Literal(Literal::Long(Some(value))) });
-                    }
-                }
-                self.depth += 1;
-                if self.depth > MAX_DEPTH {
-                    return Err(KqlError::syntax(at, "too many signs in a row"));
-                }
-                let operand = self.unary()?;
-                self.depth -= 1;
-                Ok(Expr { at, kind: ExprKind::Call("negate".to_owned(), vec![operand]) })
-            }
-            Token::Plus => {
-                self.advance();
-                self.depth += 1;
-                if self.depth > MAX_DEPTH {
-                    return Err(KqlError::syntax(at, "too many signs in a row"));
-                }
-                let operand = self.unary();
-                self.depth -= 1;
-                operand
-            }
-            _ => self.postfix(),
+    /// A pipeline in parentheses, or the name of a table.
+    pub(crate) fn table_operand(&mut self) -> Result<Pipeline, KqlError> {
+        if self.eat(Token::Open) {
+            let pipeline = self.pipeline()?;
+            self.expect(Token::Close, ")")?;
+            return Ok(pipeline);
         }
+        self.enter()?;
+        let source = self.source()?;
+        self.leave();
+        Ok(Pipeline { source, operators: Vec::new() })
     }
 
-    fn postfix(&mut self) -> Result<Expr, KqlError> {
-        let mut value = self.primary()?;
-        loop {
-            let at = self.at();
-            if self.peek() == Token::Dot && self.peek_at(1) == Token::Name {
-                self.advance();
-                let name = self.advance().to_owned();
-                let key = Expr { at, kind: ExprKind::Literal(Literal::String(name)) };
-                value = Expr { at, kind: ExprKind::Member(Box::new(value), Box::new(key)) };
-            } else if self.peek() == Token::OpenBracket {
-                self.advance();
-                let key = self.expr()?;
-                self.expect(Token::CloseBracket, "]")?;
-                value = Expr { at, kind: ExprKind::Member(Box::new(value), Box::new(key)) };
-            } else {
-                return Ok(value);
-            }
-        }
+    /// The literal number or expression of rows behind a word, as `limit 5`.
+    pub(crate) fn after_word(&mut self, word: &str) -> Result<Option<Expr>, KqlError> {
+        if self.eat_word(word) { Ok(Some(self.expr()?)) } else { Ok(None) }
     }
 
-    fn primary(&mut self) -> Result<Expr, KqlError> {
-        let at = self.at();
-        let literal = |literal| Ok(Expr { at, kind: ExprKind::Literal(literal) });
-        match self.peek() {
-            Token::Long => {
-                let text = self.advance();
-                let value = integer(text)
-                    .ok_or_else(|| KqlError::syntax(at, format!("{text} does not fit a long")))?;
-                literal(Literal::Long(Some(value)))
+    /// A column name in which `*` stands for any characters.
+    pub(crate) fn name_pattern(&mut self) -> Result<String, KqlError> {
+        if self.peek() != Token::Star {
+            let name = self.name("a column")?;
+            if self.peek() != Token::Star || self.end_of_previous() != self.at() {
+                return Ok(name);
             }
-            Token::Real => {
-                let text = self.advance();
-                literal(Literal::Real(Some(text.parse().map_err(|_| KqlError::syntax(at, "not a number"))?)))
-            }
-            Token::Timespan => {
-                let text = self.advance();
-                let value = Timespan::parse(text)
-                    .ok_or_else(|| KqlError::syntax(at, format!("{text} is too long")))?;
-                literal(Literal::Timespan(Some(value.0)))
-            }
-            Token::Text | Token::Verbatim | Token::Block => {
-                let value = self.string("a string")?;
-                literal(Literal::String(value))
-            }
-            Token::Star => {
-                self.advance();
-                Ok(Expr { at, kind: ExprKind::Star })
-            }
-            Token::Open => {
-                self.advance();
-                let inner = self.expr()?;
-                self.expect(Token::Close, ")")?;
-                Ok(inner)
-            }
-            Token::OpenBracket => {
-                let name = self.name("a name or an expression")?;
-                Ok(Expr { at, kind: ExprKind::Name(name) })
-            }
-            Token::Name => self.word(at),
-            _ => Err(self.unexpected("an expression")),
+            let rest = self.pattern_rest();
+            return Ok(name + &rest);
         }
+        Ok(self.pattern_rest())
     }
 
-    fn word(&mut self, at: usize) -> Result<Expr, KqlError> {
-        let word = self.advance();
-        let literal = |literal| Ok(Expr { at, kind: ExprKind::Literal(literal) });
-        if self.peek() != Token::Open {
-            return match word {
-                "true" | "True" | "TRUE" => literal(Literal::Bool(Some(true))),
-                "false" | "False" | "FALSE" => literal(Literal::Bool(Some(false))),
-                _ => Ok(Expr { at, kind: ExprKind::Name(word.to_owned()) }),
-            };
+    /// Names and stars without space between them.
+    fn pattern_rest(&mut self) -> String {
+        let mut pattern = self.advance().to_owned();
+        while matches!(self.peek(), Token::Star | Token::Name) && self.end_of_previous() == self.at() {
+            pattern.push_str(self.advance());
         }
-        let typed = match word {
-            "datetime" | "date" => Some(ColumnType::DateTime),
-            "timespan" | "time" => Some(ColumnType::Timespan),
-            "guid" => Some(ColumnType::Guid),
-            "decimal" => Some(ColumnType::Decimal),
-            "dynamic" => Some(ColumnType::Dynamic),
-            "int" => Some(ColumnType::Int),
-            "long" => Some(ColumnType::Long),
-            "real" | "double" => Some(ColumnType::Real),
-            "bool" | "boolean" => Some(ColumnType::Bool),
-            _ => None,
-        };
-        if let Some(column_type) = typed {
-            let inner = self.raw_parenthesised()?;
-            return Literal::typed(column_type, inner)
-                .map(|value| Expr { at, kind: ExprKind::Literal(value) })
-                .ok_or_else(|| KqlError::syntax(at, format!("{inner:?} is not a {column_type} literal")));
-        }
-        self.advance();
-        let mut arguments = Vec::new();
-        while !self.eat(Token::Close) {
-            arguments.push(self.named()?.expr);
-            if !self.eat(Token::Comma) && self.peek() != Token::Close {
-                return Err(self.unexpected(", or )"));
-            }
-        }
-        Ok(Expr { at, kind: ExprKind::Call(word.to_owned(), arguments) })
+        pattern
     }
 
-    /// The source text between the next ( and its ).
-    fn raw_parenthesised(&mut self) -> Result<&'t str, KqlError> {
-        let start = self.at() + 1;
-        let mut depth = 0usize;
-        loop {
-            match self.peek() {
-                Token::Open => depth += 1,
-                Token::Close => {
-                    depth -= 1;
-                    if depth == 0 {
-                        let inner = &self.text[start..self.at()];
-                        self.advance();
-                        return Ok(inner);
-                    }
-                }
-                Token::End => return Err(self.unexpected(")")),
-                _ => {}
-            }
-            self.advance();
+    /// Skips `hint.strategy = shuffle` and its kin: they change no row.
+    pub(crate) fn skip_hints(&mut self) {
+        while self.peek() == Token::Name
+            && self.slice().eq_ignore_ascii_case("hint")
+            && self.peek_at(1) == Token::Dot
+        {
+            // hint . name = value
+            self.skip(5);
         }
     }
 }

@@ -20,6 +20,9 @@ impl Scope for Fixture {
             .unwrap()
         })
     }
+    fn function(&self, _: &str) -> Option<kusto_kql::ast::FunctionDef> {
+        None
+    }
     fn table_names(&self) -> Vec<String> {
         vec!["Flights".into()]
     }

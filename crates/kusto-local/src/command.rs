@@ -12,8 +12,7 @@ use kusto_batch::BatchingPolicy;
 use kusto_engine::Catalog;
 use kusto_kql::plan::OutputColumn;
 use kusto_kql::{
-    Command, Execution, Literal, PolicyAction, PolicyEntity, PolicyKind, PrincipalChange, Role,
-    check_pipeline, parse_command,
+    Command, Execution, Literal, PolicyAction, PolicyEntity, PolicyKind, PrincipalChange, Role, parse_command,
 };
 use kusto_types::{
     Column, ColumnName, ColumnType, DatabaseName, IngestionMapping, MappingName, TableName, TableSchema,
@@ -67,11 +66,7 @@ pub(crate) fn run(
             row.iter().zip(&input).map(|(cell, (_, column_type))| literal(cell, *column_type)).collect()
         })
         .collect();
-    let plan = state.store.read(|connection| {
-        let scope = crate::query::CatalogScope::new(connection, DatabaseName::net_default());
-        check_pipeline(&pipe, input, &scope)
-    })?;
-    let result = kusto_engine::run_plan_over(&plan, &rows, kusto_engine::QueryLimits::KUSTO)?;
+    let result = crate::query::run_over(state, context.caller, context.database, &pipe, input, &rows)?;
     Ok((crate::query::to_table(&result), true))
 }
 

@@ -3,12 +3,15 @@
 use crate::ServiceError;
 use crate::access::{Caller, Need};
 use crate::state::State;
-use kusto_engine::{Catalog, EngineError, ExtentScan, QueryLimits, QueryResult, run_plan};
-use kusto_kql::plan::{Plan, PlanSource};
-use kusto_kql::{Scope, check_query, parse_query};
+use kusto_engine::{Catalog, EngineError, ExtentScan, QueryLimits, QueryResult, run_plan, run_plan_over};
+use kusto_kql::ast::FunctionDef;
+use kusto_kql::plan::{OutputColumn, Plan, PlanSource};
+use kusto_kql::{Literal, Scope, check_pipeline, check_query, parse_function, parse_query};
 use kusto_types::{DatabaseName, DateTime, TableSchema};
 use kusto_wire::{RequestProperties, ResultColumn, ResultTable};
 use rusqlite::Connection;
+use serde_json::Value;
+use std::collections::{BTreeSet, HashMap};
 
 /// The names that a query can see.
 pub(crate) struct CatalogScope<'c> {
@@ -35,6 +38,16 @@ impl Scope for CatalogScope<'_> {
         let database = self.resolve(database)?;
         match self.catalog.find_table(&database, table) {
             Ok(found) => found.map(|table| table.schema),
+            Err(error) => {
+                tracing::error!(%error, "the catalog cannot be read");
+                None
+            }
+        }
+    }
+    fn function(&self, name: &str) -> Option<FunctionDef> {
+        match self.catalog.function(&self.database, name) {
+            // What is stored was parsed before.
+            Ok(found) => found.and_then(|function| parse_function(&function.definition()).ok()),
             Err(error) => {
                 tracing::error!(%error, "the catalog cannot be read");
                 None
@@ -72,45 +85,81 @@ pub(crate) fn run(
     // The catalog is read once, so that all statements see the same extents; the files
     // are read after the database is free again.
     let store = &state.store;
-    let plans: Vec<(Plan, Option<ExtentScan>)> = store.read(|connection| {
+    let (plans, scans) = store.read(|connection| {
         let scope = CatalogScope::new(connection, database_of(connection, database)?);
         let access = &state.config.access;
         // Whoever may not query a database is not told what is in it either.
         access.check(connection, caller, &Need::Query(scope.database.to_string()))?;
         let plans = check_query(&parse_query(text)?, &scope, &properties.parameters)?;
-        plans
-            .into_iter()
-            .map(|plan| {
-                let scan = match &plan.source {
-                    PlanSource::Table { database, table } => {
-                        let database = match database {
-                            Some(name) => {
-                                let database = scope.catalog.database(name)?;
-                                access.check(connection, caller, &Need::Query(database.to_string()))?;
-                                database
-                            }
-                            None => scope.database.clone(),
-                        };
-                        let table = scope.catalog.table(&database, table)?;
-                        let extents = scope.catalog.extents(table.id)?;
-                        Some(ExtentScan { root: store.root.join("extents"), extents, schema: table.schema })
-                    }
-                    _ => None,
-                };
-                Ok::<_, ServiceError>((plan, scan))
-            })
-            .collect()
+        let scans = Scans::of(state, connection, caller, &scope, &plans)?;
+        Ok::<_, ServiceError>((plans, scans))
     })?;
     let limits = if properties.is_on("notruncation") { QueryLimits::NONE } else { QueryLimits::KUSTO };
     plans
-        .into_iter()
-        .map(|(plan, scan)| {
-            let table = |_: Option<&str>, name: &str| {
-                scan.clone().ok_or_else(|| EngineError::NotFound { kind: "table", name: name.to_owned() })
-            };
-            Ok(run_plan(&plan, limits, &table)?)
-        })
+        .iter()
+        .map(|plan| Ok(run_plan(plan, limits, &|database, table| scans.get(database, table))?))
         .collect()
+}
+
+/// Checks and runs operators that were piped behind a command, over the command's rows.
+pub(crate) fn run_over(
+    state: &State,
+    caller: &Caller,
+    database: Option<&str>,
+    operators: &str,
+    columns: Vec<OutputColumn>,
+    rows: &[Vec<Literal>],
+) -> Result<QueryResult, ServiceError> {
+    let (plan, scans) = state.store.read(|connection| {
+        let database = database_of(connection, database).unwrap_or_else(|_| DatabaseName::net_default());
+        let scope = CatalogScope::new(connection, database);
+        let plan = check_pipeline(operators, columns, &scope)?;
+        let scans = Scans::of(state, connection, caller, &scope, std::slice::from_ref(&plan))?;
+        Ok::<_, ServiceError>((plan, scans))
+    })?;
+    let tables = |database: Option<&str>, table: &str| scans.get(database, table);
+    Ok(run_plan_over(&plan, rows, QueryLimits::KUSTO, &tables)?)
+}
+
+/// The extents of every table that some plans read, as they were at one instant.
+struct Scans(HashMap<(Option<String>, String), ExtentScan>);
+
+impl Scans {
+    fn of(
+        state: &State,
+        connection: &Connection,
+        caller: &Caller,
+        scope: &CatalogScope<'_>,
+        plans: &[Plan],
+    ) -> Result<Self, ServiceError> {
+        let mut wanted = BTreeSet::new();
+        for plan in plans {
+            plan.visit(&mut |plan| {
+                if let PlanSource::Table { database, table } = &plan.source {
+                    wanted.insert((database.clone(), table.clone()));
+                }
+            });
+        }
+        let mut scans = HashMap::new();
+        for (database, table) in wanted {
+            let name = match &database {
+                Some(name) => scope.catalog.database(name)?,
+                None => scope.database.clone(),
+            };
+            state.config.access.check(connection, caller, &Need::Query(name.to_string()))?;
+            let record = scope.catalog.table(&name, &table)?;
+            let extents = scope.catalog.extents(record.id)?;
+            let root = state.store.root.join("extents");
+            scans.insert((database, table), ExtentScan { root, extents, schema: record.schema });
+        }
+        Ok(Self(scans))
+    }
+
+    fn get(&self, database: Option<&str>, table: &str) -> Result<ExtentScan, EngineError> {
+        let key = (database.map(str::to_owned), table.to_owned());
+        let found = self.0.get(&key).cloned();
+        found.ok_or_else(|| EngineError::NotFound { kind: "table", name: table.to_owned() })
+    }
 }
 
 /// A result as the wire has it.
@@ -120,5 +169,11 @@ pub(crate) fn to_table(result: &QueryResult) -> ResultTable {
         .iter()
         .map(|(name, column_type)| ResultColumn { name: name.clone(), column_type: *column_type })
         .collect();
-    ResultTable { name: "PrimaryResult".to_owned(), columns, rows: result.json_rows() }
+    let visualization = result.visualization.as_ref().map(|visualization| {
+        let kind = ("Visualization".to_owned(), Value::from(visualization.kind.clone()));
+        let others = visualization.properties.iter();
+        let others = others.map(|(name, value)| (name.clone(), Value::from(value.clone())));
+        std::iter::once(kind).chain(others).collect()
+    });
+    ResultTable { name: "PrimaryResult".to_owned(), columns, rows: result.json_rows(), visualization }
 }

@@ -2,7 +2,7 @@
 //! JSON values.
 
 use kusto_types::ColumnType;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// A column of a result.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +23,9 @@ pub struct ResultTable {
     pub columns: Vec<ResultColumn>,
     /// Its rows.
     pub rows: Vec<Vec<Value>>,
+    /// How a query asked for it to be shown (`render`), as properties of Kusto's names:
+    /// `Visualization`, `Title`, `XColumn` and so on. Absent for most.
+    pub visualization: Option<Map<String, Value>>,
 }
 
 impl ResultTable {
@@ -32,7 +35,7 @@ impl ResultTable {
             .into_iter()
             .map(|(name, column_type)| ResultColumn { name: name.to_owned(), column_type })
             .collect();
-        Self { name: name.to_owned(), columns, rows: Vec::new() }
+        Self { name: name.to_owned(), columns, rows: Vec::new(), visualization: None }
     }
 
     /// The table with one more row.
@@ -45,6 +48,39 @@ impl ResultTable {
     /// The place of a column, by its exact name.
     pub fn position(&self, name: &str) -> Option<usize> {
         self.columns.iter().position(|column| column.name == name)
+    }
+
+    /// What the query properties of an answer say of the table: every property that a
+    /// client may read, null where the query asked for none.
+    pub(crate) fn visualization_json(&self) -> String {
+        const NAMES: [&str; 19] = [
+            "Visualization",
+            "Title",
+            "XColumn",
+            "Series",
+            "YColumns",
+            "AnomalyColumns",
+            "XTitle",
+            "YTitle",
+            "XAxis",
+            "YAxis",
+            "Legend",
+            "YSplit",
+            "Accumulate",
+            "IsQuerySorted",
+            "Kind",
+            "Ymin",
+            "Ymax",
+            "Xmin",
+            "Xmax",
+        ];
+        let asked = |name: &str| {
+            let found = self.visualization.iter().flatten().find(|(key, _)| key.eq_ignore_ascii_case(name));
+            found.map_or(Value::Null, |(_, value)| value.clone())
+        };
+        let properties: Map<String, Value> =
+            NAMES.into_iter().map(|name| (name.to_owned(), asked(name))).collect();
+        Value::Object(properties).to_string()
     }
 
     /// A value as text, by row and column name; `None` when absent or null.

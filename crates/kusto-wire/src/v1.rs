@@ -71,10 +71,11 @@ impl DataSetV1 {
             contents =
                 contents.with_row(vec![ordinal.into(), kind.into(), name.into(), nil.into(), "".into()]);
         }
-        tables.push(
-            ResultTable::new("properties", [("Value", String)])
-                .with_row(vec![r#"{"Visualization":null,"Title":null}"#.into()]),
-        );
+        let mut properties = ResultTable::new("properties", [("Value", String)]);
+        for table in &self.tables {
+            properties = properties.with_row(vec![table.visualization_json().into()]);
+        }
+        tables.push(properties);
         tables.push(
             ResultTable::new(
                 "status",
@@ -166,7 +167,7 @@ pub(crate) fn decode_table(value: &Value) -> Result<ResultTable, &'static str> {
         })
         .collect::<Result<Vec<_>, _>>()?;
     let name = value.get("TableName").and_then(Value::as_str).unwrap_or_default().to_owned();
-    Ok(ResultTable { name, columns, rows })
+    Ok(ResultTable { name, columns, rows, visualization: None })
 }
 
 #[cfg(test)]

@@ -71,6 +71,10 @@ impl DataSetV2 {
                 "ErrorReportingPlacement": "EndOfTable",
             }),
         };
+        let shown = self.tables.iter().enumerate();
+        let shown: Vec<Value> = shown
+            .map(|(index, table)| json!([index + 1, "Visualization", table.visualization_json()]))
+            .collect();
         let mut frames = vec![
             header,
             json!({
@@ -81,7 +85,7 @@ impl DataSetV2 {
                     {"ColumnName": "Key", "ColumnType": "string"},
                     {"ColumnName": "Value", "ColumnType": "dynamic"},
                 ],
-                "Rows": [[1, "Visualization", "{\"Visualization\":null,\"Title\":null}"]],
+                "Rows": shown,
             }),
         ];
         for (index, table) in self.tables.iter().enumerate() {

@@ -2,15 +2,18 @@
 
 use super::cast::sortable_decimals;
 use super::eval;
+use crate::run::MEMORY;
 use crate::{Chunk, EngineError};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int32Type, Int64Type};
 use arrow_array::{Array, ArrayRef, Float64Array, Int64Array, StringArray};
 use arrow_row::{OwnedRow, RowConverter, SortField};
+use arrow_select::filter::filter;
 use bigdecimal::BigDecimal;
 use kusto_kql::AggregateFunction as A;
 use kusto_kql::plan::{Aggregate, Typed};
 use kusto_types::{ColumnType, arrow_type, canonical_decimal};
+use serde_json::{Map, Value};
 use std::collections::{HashMap, HashSet};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -23,6 +26,37 @@ enum State {
     Decimal { sums: Vec<BigDecimal>, counts: Vec<i64> },
     Distinct { values: Vec<HashSet<Box<[u8]>>>, converter: RowConverter },
     Extreme { best: Vec<Option<(OwnedRow, OwnedRow)>>, keys: RowConverter, values: RowConverter },
+    List { values: Vec<Vec<Box<str>>>, seen: Option<Vec<HashSet<Box<str>>>>, most: usize },
+    Bag(Vec<Map<String, Value>>),
+    Ranked { values: Vec<Vec<(OwnedRow, OwnedRow)>>, keys: RowConverter, original: RowConverter },
+    Moments(Vec<Moments>),
+}
+
+/// Count, mean and squared distance from it, updated value by value.
+#[derive(Default, Clone)]
+struct Moments {
+    count: f64,
+    mean: f64,
+    squares: f64,
+}
+
+impl Moments {
+    fn add(&mut self, value: f64) {
+        self.count += 1.0;
+        let distance = value - self.mean;
+        self.mean += distance / self.count;
+        self.squares += distance * (value - self.mean);
+    }
+
+    /// The variance; of one value of a sample it is 0, as on a cluster.
+    fn variance(&self, function: A) -> Option<f64> {
+        let sample = matches!(function, A::Variance | A::StandardDeviation);
+        match self.count {
+            0.0 => None,
+            1.0 => Some(0.0),
+            count => Some(self.squares / if sample { count - 1.0 } else { count }),
+        }
+    }
 }
 
 /// A summarize under way.
@@ -36,8 +70,8 @@ pub(crate) struct Grouping<'p> {
     bytes: usize,
 }
 
-/// Most bytes of group keys and distinct values before a query is refused.
-const MEMORY: usize = 1024 * 1024 * 1024;
+/// Values of one list when the query does not say, as on a cluster.
+const MOST_VALUES: usize = 1_048_576;
 
 fn converter(columns: &[Typed]) -> Result<RowConverter, EngineError> {
     let fields = columns.iter().map(|column| SortField::new(arrow_type(column.column_type))).collect();
@@ -52,7 +86,7 @@ impl<'p> Grouping<'p> {
                 let input =
                     aggregate.arguments.first().map_or(ColumnType::Long, |argument| argument.column_type);
                 Ok(match (aggregate.function, input) {
-                    (A::Count | A::CountIf, _) => State::Count(Vec::new()),
+                    (A::Count, _) => State::Count(Vec::new()),
                     (A::Sum | A::Avg, ColumnType::Real) => {
                         State::Real { sums: Vec::new(), counts: Vec::new() }
                     }
@@ -68,6 +102,21 @@ impl<'p> Grouping<'p> {
                         keys: converter(&aggregate.arguments[..1])?,
                         values: converter(&aggregate.arguments)?,
                     },
+                    (A::MakeList | A::MakeSet, _) => State::List {
+                        values: Vec::new(),
+                        seen: (aggregate.function == A::MakeSet).then(Vec::new),
+                        most: aggregate.parameters.first().map_or(MOST_VALUES, |most| *most as usize),
+                    },
+                    (A::MakeBag, _) => State::Bag(Vec::new()),
+                    (A::Percentiles, _) => State::Ranked {
+                        values: Vec::new(),
+                        keys: converter(&aggregate.arguments)?,
+                        original: converter(&aggregate.arguments)?,
+                    },
+                    (
+                        A::StandardDeviation | A::StandardDeviationWhole | A::Variance | A::VarianceWhole,
+                        _,
+                    ) => State::Moments(Vec::new()),
                 })
             })
             .collect::<Result<_, EngineError>>()?;
@@ -100,6 +149,15 @@ impl<'p> Grouping<'p> {
                 }
                 State::Distinct { values, .. } => values.resize_with(groups, HashSet::new),
                 State::Extreme { best, .. } => best.resize_with(groups, || None),
+                State::List { values, seen, .. } => {
+                    values.resize_with(groups, Vec::new);
+                    if let Some(seen) = seen {
+                        seen.resize_with(groups, HashSet::new);
+                    }
+                }
+                State::Bag(bags) => bags.resize_with(groups, Map::new),
+                State::Ranked { values, .. } => values.resize_with(groups, Vec::new),
+                State::Moments(moments) => moments.resize_with(groups, Moments::default),
             }
         }
     }
@@ -126,12 +184,23 @@ impl<'p> Grouping<'p> {
             self.grow(self.rows.len());
         }
         for (state, aggregate) in self.states.iter_mut().zip(self.aggregates) {
-            let arguments = aggregate
+            let mut arguments = aggregate
                 .arguments
                 .iter()
                 .map(|argument| eval(argument, chunk))
                 .collect::<Result<Vec<_>, _>>()?;
-            self.bytes += update(state, aggregate, &arguments, &group_of)?;
+            let Some(condition) = &aggregate.filter else {
+                self.bytes += update(state, aggregate, &arguments, &group_of)?;
+                continue;
+            };
+            let mask = eval(condition, chunk)?;
+            let mask = mask.as_boolean();
+            for argument in &mut arguments {
+                *argument = filter(argument, mask)?;
+            }
+            let kept = group_of.iter().zip(mask).filter(|(_, is_true)| *is_true == Some(true));
+            let groups: Vec<usize> = kept.map(|(group, _)| *group).collect();
+            self.bytes += update(state, aggregate, &arguments, &groups)?;
         }
         if self.bytes > MEMORY {
             return Err(EngineError::Evaluation(
@@ -166,14 +235,7 @@ fn update(
 ) -> Result<usize, EngineError> {
     let mut grown = 0;
     match state {
-        State::Count(counts) => match arguments.first() {
-            None => group_of.iter().for_each(|group| counts[*group] += 1),
-            Some(condition) => {
-                for (group, value) in group_of.iter().zip(condition.as_boolean()) {
-                    counts[*group] += i64::from(value == Some(true));
-                }
-            }
-        },
+        State::Count(counts) => group_of.iter().for_each(|group| counts[*group] += 1),
         State::Whole { sums, counts } => {
             let mut add = |group: usize, value: Option<i64>| {
                 if let Some(value) = value {
@@ -218,12 +280,7 @@ fn update(
             }
         }
         State::Extreme { best, keys, values } => {
-            let measure = if aggregate.arguments[0].column_type == ColumnType::Decimal {
-                sortable_decimals(&arguments[0])
-            } else {
-                arguments[0].clone()
-            };
-            let key_rows = keys.convert_columns(&[measure])?;
+            let key_rows = keys.convert_columns(&[measure(aggregate, &arguments[0])])?;
             let value_rows = values.convert_columns(arguments)?;
             let larger = matches!(aggregate.function, A::Max | A::ArgMax);
             for (index, group) in group_of.iter().enumerate() {
@@ -242,8 +299,57 @@ fn update(
                 }
             }
         }
+        State::List { values, seen, most } => {
+            for (group, value) in group_of.iter().zip(arguments[0].as_string::<i32>()) {
+                // Nulls are left out, as on a cluster.
+                let Some(value) = value.filter(|_| values[*group].len() < *most) else { continue };
+                if let Some(seen) = seen
+                    && !seen[*group].insert(value.into())
+                {
+                    continue;
+                }
+                grown += value.len() + 32;
+                values[*group].push(value.into());
+            }
+        }
+        State::Bag(bags) => {
+            for (group, value) in group_of.iter().zip(arguments[0].as_string::<i32>()) {
+                let Some(Ok(Value::Object(bag))) = value.map(serde_json::from_str) else { continue };
+                grown += value.map_or(0, str::len);
+                for (key, value) in bag {
+                    bags[*group].entry(key).or_insert(value);
+                }
+            }
+        }
+        State::Ranked { values, keys, original } => {
+            let measure = measure(aggregate, &arguments[0]);
+            let key_rows = keys.convert_columns(&[measure])?;
+            let rows = original.convert_columns(&arguments[..1])?;
+            for (index, group) in group_of.iter().enumerate() {
+                if !arguments[0].is_null(index) {
+                    grown += 96;
+                    values[*group].push((key_rows.row(index).owned(), rows.row(index).owned()));
+                }
+            }
+        }
+        State::Moments(moments) => {
+            for (group, value) in group_of.iter().zip(arguments[0].as_primitive::<Float64Type>()) {
+                if let Some(value) = value {
+                    moments[*group].add(value);
+                }
+            }
+        }
     }
     Ok(grown)
+}
+
+/// The argument as something whose order is that of its values.
+fn measure(aggregate: &Aggregate, argument: &ArrayRef) -> ArrayRef {
+    if aggregate.arguments[0].column_type == ColumnType::Decimal {
+        sortable_decimals(argument)
+    } else {
+        argument.clone()
+    }
 }
 
 fn finish(state: State, aggregate: &Aggregate, columns: &mut Vec<ArrayRef>) -> Result<(), EngineError> {
@@ -303,6 +409,37 @@ fn finish(state: State, aggregate: &Aggregate, columns: &mut Vec<ArrayRef>) -> R
             let rows =
                 best.iter().map(|best| best.as_ref().map_or_else(|| empty.row(0), |(_, value)| value.row()));
             columns.extend(values.convert_rows(rows)?);
+        }
+        State::List { values, .. } => {
+            let texts = values.iter().map(|values| format!("[{}]", values.join(",")));
+            columns.push(Arc::new(StringArray::from_iter_values(texts)));
+        }
+        State::Bag(bags) => {
+            let texts = bags.into_iter().map(|bag| Value::Object(bag).to_string());
+            columns.push(Arc::new(StringArray::from_iter_values(texts)));
+        }
+        State::Ranked { mut values, original, .. } => {
+            let absent = crate::scan::absent(aggregate.arguments[0].column_type, 1);
+            let empty = original.convert_columns(&[absent])?;
+            values.iter_mut().for_each(|values| values.sort_unstable_by(|a, b| a.0.cmp(&b.0)));
+            for level in &aggregate.parameters {
+                let rows = values.iter().map(|values| {
+                    // The nearest rank: the value that so many hundredths are not above.
+                    let rank = (level / 100.0 * values.len() as f64).ceil().max(1.0) as usize - 1;
+                    values
+                        .get(rank.min(values.len().saturating_sub(1)))
+                        .map_or_else(|| empty.row(0), |v| v.1.row())
+                });
+                columns.extend(original.convert_rows(rows)?);
+            }
+        }
+        State::Moments(moments) => {
+            let deviation = matches!(aggregate.function, A::StandardDeviation | A::StandardDeviationWhole);
+            let values = moments.iter().map(|moments| {
+                let variance = moments.variance(aggregate.function)?;
+                Some(if deviation { variance.sqrt() } else { variance })
+            });
+            columns.push(Arc::new(values.collect::<Float64Array>()));
         }
     }
     Ok(())

@@ -1,13 +1,13 @@
-//! Numbers and time: the arithmetic operators, bin, rounding and the calendar.
+//! Numbers: the arithmetic operators, bin and rounding, on times too.
 
 use super::expr::longs;
 use crate::EngineError;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type};
-use arrow_array::{ArrayRef, Float64Array, Int32Array, Int64Array, StringArray};
+use arrow_array::{Array, ArrayRef, Float64Array, Int32Array, Int64Array, StringArray};
 use bigdecimal::BigDecimal;
 use kusto_kql::Function;
-use kusto_types::{ColumnType, DateTime, TICKS_PER_DAY, TICKS_PER_SECOND, canonical_decimal};
+use kusto_types::{ColumnType, DateTime, canonical_decimal};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -60,6 +60,25 @@ pub(super) fn call(
     use ColumnType as T;
     match function {
         Function::Negate | Function::Abs => return Ok(sign(function, &arrays[0], types[0])),
+        Function::Round | Function::Ceiling if matches!(types[0], T::Int | T::Long) => {
+            return Ok(arrays[0].clone());
+        }
+        Function::Round | Function::Ceiling if types[0] == T::Decimal => {
+            let digits = arrays.get(1).map(|digits| longs(digits, T::Long));
+            let texts = arrays[0].as_string::<i32>().iter().enumerate().map(|(row, text)| {
+                let value = BigDecimal::from_str(text?).ok()?;
+                let digits = digits.as_ref().map_or(0, |digits| digits.value(row));
+                let mode = match function {
+                    Function::Round => bigdecimal::RoundingMode::HalfEven,
+                    _ => bigdecimal::RoundingMode::Ceiling,
+                };
+                canonical_decimal(&value.with_scale_round(digits, mode).to_plain_string())
+            });
+            return Ok(Arc::new(texts.collect::<StringArray>()));
+        }
+        Function::BinAt => {
+            return Ok(bin_at(arrays, types));
+        }
         Function::Ceiling => {
             let values = arrays[0].as_primitive::<Float64Type>();
             return Ok(Arc::new(values.iter().map(|value| value.map(f64::ceil)).collect::<Float64Array>()));
@@ -122,6 +141,27 @@ pub(super) fn call(
     })
 }
 
+/// The begin of the bin that a value is in, when `point` begins one.
+fn bin_at(arrays: &[ArrayRef], types: &[ColumnType]) -> ArrayRef {
+    if types[0] == ColumnType::Real {
+        let of = |index: usize| arrays[index].as_primitive::<Float64Type>();
+        let values = (0..arrays[0].len()).map(|row| {
+            let (value, step, point) = (of(0).value(row), of(1).value(row), of(2).value(row));
+            (!arrays[0].is_null(row) && step > 0.0).then(|| ((value - point) / step).floor() * step + point)
+        });
+        return Arc::new(values.collect::<Float64Array>());
+    }
+    let of = |index: usize| arrays[index].as_primitive::<Int64Type>();
+    let values = (0..arrays[0].len()).map(|row| {
+        let (value, step, point) = (of(0).value(row), of(1).value(row), of(2).value(row));
+        if arrays[0].is_null(row) || step <= 0 {
+            return None;
+        }
+        value.checked_sub(point)?.div_euclid(step).checked_mul(step)?.checked_add(point)
+    });
+    Arc::new(values.collect::<Int64Array>())
+}
+
 fn sign(function: Function, array: &ArrayRef, column_type: ColumnType) -> ArrayRef {
     let negate = function == Function::Negate;
     let changed = |value: i64| if negate { value.checked_neg() } else { value.checked_abs() };
@@ -155,18 +195,26 @@ fn sign(function: Function, array: &ArrayRef, column_type: ColumnType) -> ArrayR
     }
 }
 
-pub(super) fn calendar(function: Function, array: &ArrayRef) -> Result<ArrayRef, EngineError> {
-    let start =
-        |year: i32, month: u32| DateTime::parse(&format!("{year:04}-{month:02}-01")).map(DateTime::ticks);
-    let values = array.as_primitive::<Int64Type>().iter().map(|ticks| {
-        let instant = DateTime::from_ticks(ticks?)?;
-        let (year, month, _) = instant.date();
-        match function {
-            Function::StartOfDay => Some(instant.ticks() - instant.ticks().rem_euclid(TICKS_PER_DAY)),
-            Function::StartOfMonth => start(year, month),
-            Function::StartOfYear => start(year, 1),
-            _ => Some(instant.ticks().rem_euclid(TICKS_PER_DAY) / (3600 * TICKS_PER_SECOND)),
-        }
+/// Functions of reals.
+pub(super) fn real_function(function: Function, arrays: &[ArrayRef]) -> ArrayRef {
+    let first = arrays[0].as_primitive::<Float64Type>();
+    if function == Function::Power {
+        let pairs = first.iter().zip(arrays[1].as_primitive::<Float64Type>());
+        return Arc::new(pairs.map(|(a, b)| Some(a?.powf(b?))).collect::<Float64Array>());
+    }
+    let values = first.iter().map(|value| {
+        let value = value?;
+        let result = match function {
+            Function::SquareRoot => value.sqrt(),
+            Function::Exp => value.exp(),
+            Function::Log => value.ln(),
+            Function::Log10 => value.log10(),
+            Function::Log2 => value.log2(),
+            _ if value == 0.0 => 0.0,
+            _ => value.signum(),
+        };
+        // Roots and logarithms of what has none are null.
+        (!result.is_nan() || value.is_nan()).then_some(result)
     });
-    Ok(Arc::new(values.collect::<Int64Array>()))
+    Arc::new(values.collect::<Float64Array>())
 }

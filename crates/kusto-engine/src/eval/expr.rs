@@ -1,6 +1,6 @@
 //! Dispatches an expression to the file that evaluates its function.
 
-use super::{arithmetic, cast, text};
+use super::{arithmetic, calendar, cast, dynamic, text};
 use crate::{Chunk, EngineError};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int32Type, Int64Type};
@@ -8,10 +8,12 @@ use arrow_array::{
     Array, ArrayRef, BooleanArray, Datum, Float64Array, Int32Array, Int64Array, Scalar, StringArray,
 };
 use arrow_ord::cmp;
+use arrow_row::{RowConverter, SortField};
 use arrow_select::zip::zip;
 use kusto_kql::plan::{Typed, TypedKind};
 use kusto_kql::{Function, Literal};
 use kusto_types::ColumnType;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// A literal repeated.
@@ -36,6 +38,27 @@ pub(crate) fn literal_array(literal: &Literal, rows: usize) -> ArrayRef {
     }
 }
 
+/// The value of a row as a literal.
+pub(crate) fn value_at(array: &ArrayRef, column_type: ColumnType, row: usize) -> Literal {
+    if array.is_null(row) {
+        return Literal::null(column_type);
+    }
+    let text = || array.as_string::<i32>().value(row).to_owned();
+    let whole = || Some(array.as_primitive::<Int64Type>().value(row));
+    match column_type {
+        ColumnType::Bool => Literal::Bool(Some(array.as_boolean().value(row))),
+        ColumnType::Int => Literal::Int(Some(array.as_primitive::<Int32Type>().value(row))),
+        ColumnType::Long => Literal::Long(whole()),
+        ColumnType::DateTime => Literal::DateTime(whole()),
+        ColumnType::Timespan => Literal::Timespan(whole()),
+        ColumnType::Real => Literal::Real(Some(array.as_primitive::<Float64Type>().value(row))),
+        ColumnType::Decimal => Literal::Decimal(Some(text())),
+        ColumnType::Guid => Literal::Guid(Some(text())),
+        ColumnType::String => Literal::String(text()),
+        ColumnType::Dynamic => Literal::Dynamic(Some(text())),
+    }
+}
+
 /// The value of an expression for each row of a chunk.
 pub(crate) fn eval(expr: &Typed, chunk: &Chunk) -> Result<ArrayRef, EngineError> {
     match &expr.kind {
@@ -46,6 +69,9 @@ pub(crate) fn eval(expr: &Typed, chunk: &Chunk) -> Result<ArrayRef, EngineError>
             .cloned()
             .ok_or_else(|| EngineError::Evaluation(format!("column {index} is missing"))),
         TypedKind::Call(function, arguments) => call(*function, arguments, expr.column_type, chunk),
+        TypedKind::ToScalar(_) | TypedKind::InTable(..) => {
+            Err(EngineError::Evaluation("a value of other rows was not settled before".to_owned()))
+        }
     }
 }
 
@@ -100,6 +126,11 @@ fn call(
             let values = arrays[0].as_primitive::<Float64Type>();
             Ok(Arc::new(values.iter().map(|value| value.map(f64::is_nan)).collect::<BooleanArray>()))
         }
+        F::IsInfinite | F::IsFinite => {
+            let values = arrays[0].as_primitive::<Float64Type>().iter();
+            let test = if function == F::IsInfinite { f64::is_infinite } else { f64::is_finite };
+            Ok(Arc::new(values.map(|value| value.map(test)).collect::<BooleanArray>()))
+        }
         F::Convert => cast::convert(&arrays[0], types[0], result),
         F::Add
         | F::Subtract
@@ -110,10 +141,49 @@ fn call(
         | F::Bin
         | F::Abs
         | F::Round
-        | F::Ceiling => arithmetic::call(function, &arrays, &types, result),
-        F::StartOfDay | F::StartOfMonth | F::StartOfYear | F::HourOfDay => {
-            arithmetic::calendar(function, &arrays[0])
+        | F::Ceiling
+        | F::BinAt => arithmetic::call(function, &arrays, &types, result),
+        F::SquareRoot | F::Exp | F::Log | F::Log10 | F::Log2 | F::Power | F::Sign => {
+            Ok(arithmetic::real_function(function, &arrays))
         }
+        F::Random => {
+            // A guid's random bits: as many as a real has digits for.
+            let random = |_| (uuid::Uuid::new_v4().as_u128() >> 75) as f64 / (1u64 << 53) as f64;
+            Ok(Arc::new(Float64Array::from_iter_values((0..chunk.rows).map(random))))
+        }
+        F::NewGuid => {
+            let guids = (0..chunk.rows).map(|_| uuid::Uuid::new_v4().to_string());
+            Ok(Arc::new(StringArray::from_iter_values(guids)))
+        }
+        F::MinOf | F::MaxOf => extreme_of(function, &arrays, result),
+        F::StartOf(_)
+        | F::EndOf(_)
+        | F::DatePart(_)
+        | F::DayOfWeek
+        | F::DateAdd(_)
+        | F::DateDiff(_)
+        | F::MakeDateTime
+        | F::FormatDateTime
+        | F::FormatTimespan
+        | F::UnixTime(_) => Ok(calendar::call(function, &arrays)),
+        F::ArrayLength
+        | F::Member
+        | F::PackArray
+        | F::PackBag
+        | F::BagKeys
+        | F::BagHasKey
+        | F::BagMerge
+        | F::BagRemoveKeys
+        | F::ArrayConcat
+        | F::ArrayIndexOf
+        | F::ArraySlice
+        | F::ArraySum
+        | F::ArraySortAscending
+        | F::ArraySortDescending
+        | F::SetHasElement
+        | F::TypeOfDynamic
+        | F::ConcatenateArray
+        | F::InArray => Ok(dynamic::call(function, &arrays, &types, chunk.rows)),
         _ => text::call(function, &arrays, &types, chunk.rows),
     }
 }
@@ -201,6 +271,47 @@ fn compared(
     Ok(Arc::new(fixed.collect::<BooleanArray>()))
 }
 
+/// List items that are compared one by one; more are looked up in a set.
+const FEW: usize = 8;
+
+/// Whether each value is one of many constants.
+fn in_set(
+    values: &ArrayRef,
+    items: &[Typed],
+    lowered: impl Fn(ArrayRef) -> ArrayRef,
+) -> Result<ArrayRef, EngineError> {
+    let converter = RowConverter::new(vec![SortField::new(values.data_type().clone())])?;
+    let mut set: HashSet<Box<[u8]>> = HashSet::with_capacity(items.len());
+    for item in items {
+        let TypedKind::Literal(literal) = &item.kind else { continue };
+        let array = lowered(literal_array(literal, 1));
+        if !array.is_null(0) {
+            set.insert(converter.convert_columns(&[array])?.row(0).as_ref().into());
+        }
+    }
+    let rows = converter.convert_columns(std::slice::from_ref(values))?;
+    let found = rows.iter().enumerate().map(|(row, key)| !values.is_null(row) && set.contains(key.as_ref()));
+    Ok(Arc::new(BooleanArray::from(found.collect::<Vec<bool>>())))
+}
+
+/// `min_of`, `max_of`: nulls do not count.
+fn extreme_of(function: Function, arrays: &[ArrayRef], result: ColumnType) -> Result<ArrayRef, EngineError> {
+    let mut best = arrays[0].clone();
+    for other in &arrays[1..] {
+        let (a, b) = if result == ColumnType::Decimal {
+            (cast::sortable_decimals(&best), cast::sortable_decimals(other))
+        } else {
+            (best.clone(), other.clone())
+        };
+        let better = if function == Function::MinOf { cmp::lt(&b, &a)? } else { cmp::gt(&b, &a)? };
+        let better: BooleanArray = (0..better.len())
+            .map(|row| Some(best.is_null(row) || (!better.is_null(row) && better.value(row))))
+            .collect();
+        best = zip(&better, other, &best)?;
+    }
+    Ok(best)
+}
+
 fn in_list(function: Function, arguments: &[Typed], chunk: &Chunk) -> Result<ArrayRef, EngineError> {
     let value = eval(&arguments[0], chunk)?;
     let lowered = |array: ArrayRef| -> ArrayRef {
@@ -217,6 +328,10 @@ fn in_list(function: Function, arguments: &[Typed], chunk: &Chunk) -> Result<Arr
         }
     };
     let value = lowered(value);
+    let is_constant = |item: &Typed| matches!(item.kind, TypedKind::Literal(_));
+    if arguments.len() > FEW && arguments[1..].iter().all(is_constant) {
+        return in_set(&value, &arguments[1..], lowered);
+    }
     let mut found = vec![false; chunk.rows];
     for item in &arguments[1..] {
         let item: Box<dyn Datum> = match &item.kind {

@@ -1,13 +1,13 @@
 //! Expressions: resolves names, settles types, writes conversions out.
 
-use super::{Checker, column, literal};
-use crate::ast::{Expr, ExprKind};
-use crate::functions::{Returns, conversion, signature, text_operator};
-use crate::plan::{OutputColumn, Typed, TypedKind};
-use crate::{AggregateFunction, Function, KqlError, Literal};
+use super::{Binding, Checker, column, literal, shown, visible};
+use crate::ast::{Expr, ExprKind, Pipeline};
+use crate::functions::{AggregateFunction, conversion};
+use crate::plan::{HIDDEN_COLUMNS, OutputColumn, Plan, Typed, TypedKind};
+use crate::{Function, KqlError, Literal};
 use kusto_types::{ColumnType, DateTime};
 
-fn call(function: Function, arguments: Vec<Typed>, column_type: ColumnType) -> Typed {
+pub(super) fn call(function: Function, arguments: Vec<Typed>, column_type: ColumnType) -> Typed {
     Typed { column_type, kind: TypedKind::Call(function, arguments) }
 }
 
@@ -21,10 +21,16 @@ impl Checker<'_> {
                 if let Some(index) = columns.iter().position(|(column, _)| column == name) {
                     return Ok(column(index, columns[index].1));
                 }
-                if let Some(value) = self.scalars.get(name) {
-                    return Ok(value.clone());
+                match self.names.get(name) {
+                    Some(Binding::Scalar(value)) => Ok(value.clone()),
+                    Some(Binding::Tabular(_)) => {
+                        Err(KqlError::semantic(at, format!("{name} is rows, a value is needed")))
+                    }
+                    Some(Binding::Function(_)) => {
+                        Err(KqlError::semantic(at, format!("{name} is a function; call it with ()")))
+                    }
+                    None => Err(self.unknown_column(at, name, columns)),
                 }
-                Err(self.unknown_column(at, name, columns))
             }
             ExprKind::Member(value, key) => {
                 let value = self.expr(value, columns)?;
@@ -48,7 +54,15 @@ impl Checker<'_> {
                 Ok(call(Function::Member, vec![value, key], ColumnType::Dynamic))
             }
             ExprKind::In { operator, value, list } => self.in_list(at, operator, value, list, columns),
+            ExprKind::InTable { operator, value, table } => {
+                let table = self.pipeline(table)?;
+                self.in_table(at, operator, value, table, columns)
+            }
+            ExprKind::ToScalar(table) => self.to_scalar(at, table),
             ExprKind::Call(name, arguments) => {
+                if let Some(value) = self.of_row(at, name, arguments, columns)? {
+                    return Ok(value);
+                }
                 let arguments = arguments
                     .iter()
                     .map(|argument| self.expr(argument, columns))
@@ -66,14 +80,46 @@ impl Checker<'_> {
         list: &[Expr],
         columns: &[OutputColumn],
     ) -> Result<Typed, KqlError> {
+        if let [only] = list
+            && !matches!(&only.kind, ExprKind::Name(name) if columns.iter().any(|(column, _)| column == name))
+            && let Some(table) = self.rows_of(only)?
+        {
+            return self.in_table(at, operator, value, table, columns);
+        }
         let value = self.expr(value, columns)?;
+        let mut items = Vec::with_capacity(list.len());
+        for item in list {
+            let item = self.expr(item, columns)?;
+            match elements(&item) {
+                Some(elements) => items.extend(elements),
+                None => items.push(item),
+            }
+        }
+        if operator.starts_with("has_") {
+            let function = if operator == "has_any" { Function::HasAny } else { Function::HasAll };
+            let mut arguments = vec![self.convert(at, value, ColumnType::String)?];
+            for item in items {
+                let is_dynamic = item.column_type == ColumnType::Dynamic;
+                arguments.push(if is_dynamic { item } else { self.convert(at, item, ColumnType::String)? });
+            }
+            return Ok(call(function, arguments, ColumnType::Bool));
+        }
+        let negated = |found: Typed| match operator.starts_with('!') {
+            true => call(Function::Not, vec![found], ColumnType::Bool),
+            false => found,
+        };
+        if let [array] = &items[..]
+            && array.column_type == ColumnType::Dynamic
+        {
+            let arguments = vec![self.convert(at, value, ColumnType::String)?, array.clone()];
+            return Ok(negated(call(Function::InArray, arguments, ColumnType::Bool)));
+        }
         let ignore_case = operator.ends_with('~');
         let value = if ignore_case { self.convert(at, value, ColumnType::String)? } else { value };
         let wanted =
             if value.column_type == ColumnType::Dynamic { ColumnType::String } else { value.column_type };
         let mut arguments = vec![self.convert(at, value, wanted)?];
-        for item in list {
-            let item = self.expr(item, columns)?;
+        for item in items {
             let (left, right) = self.comparable(at, arguments[0].clone(), item)?;
             arguments[0] = left;
             arguments.push(right);
@@ -85,318 +131,114 @@ impl Checker<'_> {
             }
         }
         let function = if ignore_case { Function::InIgnoreCase } else { Function::In };
-        let found = call(function, arguments, ColumnType::Bool);
+        Ok(negated(call(function, arguments, ColumnType::Bool)))
+    }
+
+    /// Whether a value is in the first column of some rows.
+    fn in_table(
+        &self,
+        at: usize,
+        operator: &str,
+        value: &Expr,
+        table: Plan,
+        columns: &[OutputColumn],
+    ) -> Result<Typed, KqlError> {
+        let mut table = shown(table);
+        let Some((_, wanted)) = table.output.first().cloned() else {
+            return Err(KqlError::semantic(at, format!("{operator} takes rows with a column")));
+        };
+        if operator.starts_with("has_") {
+            return Err(KqlError::semantic(at, format!("{operator} takes a list, not rows")));
+        }
+        let ignore_case = operator.ends_with('~');
+        let value = self.expr(value, columns)?;
+        let target = if ignore_case || value.column_type == ColumnType::Dynamic {
+            ColumnType::String
+        } else {
+            value.column_type
+        };
+        let value = self.convert(at, value, target)?;
+        let first = self.convert(at, column(0, wanted), target)?;
+        super::operators::project(&mut table, vec![("value".to_owned(), first)]);
+        let function = if ignore_case { Function::InIgnoreCase } else { Function::In };
+        let found = Typed {
+            column_type: ColumnType::Bool,
+            kind: TypedKind::InTable(function, Box::new(value), Box::new(table)),
+        };
         Ok(if operator.starts_with('!') { call(Function::Not, vec![found], ColumnType::Bool) } else { found })
     }
 
-    fn call(&self, at: usize, name: &str, mut arguments: Vec<Typed>) -> Result<Typed, KqlError> {
-        let count = arguments.len();
-        let wrong_count = |wanted: &str| {
-            Err(KqlError::semantic(at, format!("{name}() takes {wanted} arguments, {count} are given")))
-        };
-        if let Some(negated) = name.strip_prefix('!').filter(|rest| !rest.starts_with('=')) {
-            let positive = if negated == "~" { "=~" } else { negated };
-            let inner = self.call(at, positive, arguments)?;
-            return Ok(call(Function::Not, vec![inner], ColumnType::Bool));
-        }
-        if let Some(function) = text_operator(name) {
-            let arguments = arguments
-                .into_iter()
-                .map(|argument| self.convert(at, argument, ColumnType::String))
-                .collect::<Result<Vec<_>, _>>()?;
-            return Ok(call(function, arguments, ColumnType::Bool));
-        }
-        if let Some(target) = conversion(name) {
-            if count != 1 {
-                return wrong_count("1");
+    fn to_scalar(&self, at: usize, table: &Pipeline) -> Result<Typed, KqlError> {
+        let plan = shown(self.pipeline(table)?);
+        match plan.output.first() {
+            Some((_, column_type)) => {
+                Ok(Typed { column_type: *column_type, kind: TypedKind::ToScalar(Box::new(plan)) })
             }
-            let value = arguments.remove(0);
-            return Ok(call(Function::Convert, vec![value], target));
-        }
-        if let Some(signature) = signature(name) {
-            if !signature.arguments.contains(&count) {
-                let (low, high) = (signature.arguments.start(), signature.arguments.end());
-                return wrong_count(&if low == high { low.to_string() } else { format!("{low} to {high}") });
-            }
-            let mut converted = Vec::with_capacity(count);
-            for (index, argument) in arguments.into_iter().enumerate() {
-                let wanted = signature.types.get(index).or(signature.types.last()).copied().flatten();
-                converted.push(match wanted {
-                    Some(wanted) => self.convert(at, argument, wanted)?,
-                    None => argument,
-                });
-            }
-            let column_type = match signature.returns {
-                Returns::Fixed(column_type) => column_type,
-                Returns::First => converted.first().map_or(ColumnType::Long, |argument| argument.column_type),
-            };
-            return Ok(call(signature.function, converted, column_type));
-        }
-        match name {
-            "and" | "or" => {
-                let function = if name == "and" { Function::And } else { Function::Or };
-                let arguments = arguments
-                    .into_iter()
-                    .map(|argument| self.convert(at, argument, ColumnType::Bool))
-                    .collect::<Result<Vec<_>, _>>()?;
-                Ok(call(function, arguments, ColumnType::Bool))
-            }
-            "==" | "!=" | "<" | "<=" | ">" | ">=" => {
-                let [left, right] = two(arguments);
-                self.compare(at, name, left, right)
-            }
-            "between" if count == 3 => {
-                let mut items = arguments.into_iter();
-                let (Some(value), Some(low), Some(high)) = (items.next(), items.next(), items.next()) else {
-                    return wrong_count("3");
-                };
-                // A range may end a timespan after its beginning.
-                let high =
-                    if low.column_type == ColumnType::DateTime && high.column_type == ColumnType::Timespan {
-                        self.arithmetic(at, "+", low.clone(), high)?
-                    } else {
-                        high
-                    };
-                let above = self.compare(at, ">=", value.clone(), low)?;
-                let below = self.compare(at, "<=", value, high)?;
-                Ok(call(Function::And, vec![above, below], ColumnType::Bool))
-            }
-            "+" | "-" | "*" | "/" | "%" => {
-                let [left, right] = two(arguments);
-                self.arithmetic(at, name, left, right)
-            }
-            "negate" => {
-                let value = arguments.remove(0);
-                match (&value.kind, value.column_type) {
-                    (TypedKind::Literal(Literal::Real(Some(number))), _) => {
-                        Ok(literal(Literal::Real(Some(-number))))
-                    }
-                    (TypedKind::Literal(Literal::Timespan(Some(ticks))), _) => {
-                        Ok(literal(Literal::Timespan(Some(-ticks))))
-                    }
-                    (_, column_type) if column_type.is_numeric() || column_type == ColumnType::Timespan => {
-                        Ok(call(Function::Negate, vec![value], column_type))
-                    }
-                    (_, ColumnType::Dynamic) => {
-                        let value = self.convert(at, value, ColumnType::Real)?;
-                        Ok(call(Function::Negate, vec![value], ColumnType::Real))
-                    }
-                    (_, other) => Err(KqlError::semantic(at, format!("a {other} has no negative"))),
-                }
-            }
-            "isnotnull" | "isnotempty" | "notnull" | "notempty" => {
-                let inner =
-                    self.call(at, if name.ends_with("null") { "isnull" } else { "isempty" }, arguments)?;
-                Ok(call(Function::Not, vec![inner], ColumnType::Bool))
-            }
-            "iff" | "iif" if count == 3 => self.case(at, arguments),
-            "case" if count >= 3 && count % 2 == 1 => self.case(at, arguments),
-            "coalesce" if count >= 2 => {
-                let column_type = self.widest(at, arguments.iter())?;
-                let arguments = arguments
-                    .into_iter()
-                    .map(|argument| self.convert(at, argument, column_type))
-                    .collect::<Result<Vec<_>, _>>()?;
-                Ok(call(Function::Coalesce, arguments, column_type))
-            }
-            "bin" | "floor" if count == 2 => {
-                let [value, step] = two(arguments);
-                let (value, step) = match (value.column_type, step.column_type) {
-                    (ColumnType::DateTime | ColumnType::Timespan, _) => {
-                        (value, self.convert(at, step, ColumnType::Timespan)?)
-                    }
-                    (a, b) if a.is_numeric() && b.is_numeric() => {
-                        let wide = wider(a, b);
-                        (self.convert(at, value, wide)?, self.convert(at, step, wide)?)
-                    }
-                    (ColumnType::Dynamic, _) => (
-                        self.convert(at, value, ColumnType::Real)?,
-                        self.convert(at, step, ColumnType::Real)?,
-                    ),
-                    (a, b) => {
-                        return Err(KqlError::semantic(at, format!("bin() of {a} by {b} has no meaning")));
-                    }
-                };
-                let column_type = value.column_type;
-                Ok(call(Function::Bin, vec![value, step], column_type))
-            }
-            "now" if count <= 1 => {
-                let now = literal(Literal::DateTime(Some(self.scope.now().ticks())));
-                match arguments.pop() {
-                    Some(offset) => self.arithmetic(at, "+", now, offset),
-                    None => Ok(now),
-                }
-            }
-            "ago" if count == 1 => {
-                let now = literal(Literal::DateTime(Some(self.scope.now().ticks())));
-                self.arithmetic(at, "-", now, arguments.remove(0))
-            }
-            "current_database" if count == 0 => {
-                Ok(literal(Literal::String(self.scope.database().to_owned())))
-            }
-            "gettype" if count == 1 => {
-                Ok(literal(Literal::String(arguments[0].column_type.kql_name().to_owned())))
-            }
-            "iff" | "iif" | "bin" | "floor" | "case" | "coalesce" | "now" | "ago" | "gettype"
-            | "current_database" => wrong_count("another number of"),
-            _ if AggregateFunction::parse(name).is_some() => Err(KqlError::semantic(
-                at,
-                format!("{name}() is an aggregate and can stand only in summarize"),
-            )),
-            _ => Err(KqlError::semantic(at, format!("function {name}() is not known here"))),
+            None => Err(KqlError::semantic(at, "toscalar() takes rows with a column")),
         }
     }
 
-    fn case(&self, at: usize, arguments: Vec<Typed>) -> Result<Typed, KqlError> {
-        let last = arguments.len() - 1;
-        let is_condition = |index: usize| index.is_multiple_of(2) && index != last;
-        let results =
-            arguments.iter().enumerate().filter(|(index, _)| !is_condition(*index)).map(|(_, value)| value);
-        let column_type = self.widest(at, results)?;
-        let mut converted = Vec::with_capacity(arguments.len());
-        for (index, argument) in arguments.into_iter().enumerate() {
-            let wanted = if is_condition(index) { ColumnType::Bool } else { column_type };
-            converted.push(self.convert(at, argument, wanted)?);
+    /// What is taken of the row itself, and functions of the query or the database.
+    fn of_row(
+        &self,
+        at: usize,
+        name: &str,
+        arguments: &[Expr],
+        columns: &[OutputColumn],
+    ) -> Result<Option<Typed>, KqlError> {
+        let of_source =
+            ["ingestion_time", "extent_id", "extent_tags"].iter().position(|known| *known == name);
+        if let (Some(index), true) = (of_source, arguments.is_empty()) {
+            let (wanted, column_type) = HIDDEN_COLUMNS[index];
+            // Rows that no table holds have none.
+            let found = columns.iter().position(|(column, _)| column == wanted);
+            return Ok(Some(match found {
+                Some(index) => column(index, column_type),
+                None => literal(Literal::null(column_type)),
+            }));
         }
-        Ok(call(Function::Case, converted, column_type))
-    }
-
-    fn widest<'t>(&self, at: usize, values: impl Iterator<Item = &'t Typed>) -> Result<ColumnType, KqlError> {
-        let mut result: Option<ColumnType> = None;
-        for value in values {
-            let next = value.column_type;
-            result = Some(match result {
-                None => next,
-                Some(current) if current == next => current,
-                Some(current) if current.is_numeric() && next.is_numeric() => wider(current, next),
-                Some(ColumnType::Dynamic) | Some(_) if next == ColumnType::Dynamic => ColumnType::Dynamic,
-                Some(ColumnType::Dynamic) => ColumnType::Dynamic,
-                Some(current) => {
-                    return Err(KqlError::semantic(
-                        at,
-                        format!("{current} and {next} cannot be mixed; convert one of them"),
-                    ));
-                }
+        if name == "pack_all" && arguments.is_empty() {
+            let mut pairs = Vec::new();
+            for (name, value) in visible(columns) {
+                pairs.push(self.convert(at, literal(Literal::String(name)), ColumnType::Dynamic)?);
+                pairs.push(self.convert(at, value, ColumnType::Dynamic)?);
+            }
+            return Ok(Some(call(Function::PackBag, pairs, ColumnType::Dynamic)));
+        }
+        let Some(function) = self.function(name) else { return Ok(None) };
+        let mut given = Vec::with_capacity(arguments.len());
+        for argument in arguments {
+            given.push(match self.expr(argument, columns) {
+                Ok(value) => Binding::Scalar(value),
+                Err(error) => match self.rows_of(argument)? {
+                    Some(plan) => Binding::Tabular(std::rc::Rc::new(plan)),
+                    None => return Err(error),
+                },
             });
         }
-        Ok(result.unwrap_or(ColumnType::String))
-    }
-
-    fn comparable(&self, at: usize, left: Typed, right: Typed) -> Result<(Typed, Typed), KqlError> {
-        let (a, b) = (left.column_type, right.column_type);
-        if a == b && a != ColumnType::Dynamic {
-            return Ok((left, right));
+        match self.apply(at, name, &function, given)? {
+            Binding::Scalar(value) => Ok(Some(value)),
+            Binding::Tabular(_) | Binding::Function(_) => {
+                Err(KqlError::semantic(at, format!("{name}() gives rows where a value is needed")))
+            }
         }
-        let wanted = match (a, b) {
-            (ColumnType::Dynamic, ColumnType::Dynamic) => ColumnType::String,
-            (ColumnType::Dynamic, other) | (other, ColumnType::Dynamic) => other,
-            (a, b) if a.is_numeric() && b.is_numeric() => wider(a, b),
-            (ColumnType::Bool, b) if b.is_numeric() => b,
-            (a, ColumnType::Bool) if a.is_numeric() => a,
-            _ => {
-                return Err(KqlError::semantic(
-                    at,
-                    format!("cannot compare values of types {a} and {b}; try adding explicit casts"),
-                ));
-            }
-        };
-        Ok((self.convert(at, left, wanted)?, self.convert(at, right, wanted)?))
-    }
-
-    fn compare(&self, at: usize, operator: &str, left: Typed, right: Typed) -> Result<Typed, KqlError> {
-        let (left, right) = self.comparable(at, left, right)?;
-        let function = match operator {
-            "==" => Function::Equal,
-            "!=" => Function::NotEqual,
-            "<" => Function::Less,
-            "<=" => Function::LessEqual,
-            ">" => Function::Greater,
-            _ => Function::GreaterEqual,
-        };
-        Ok(call(function, vec![left, right], ColumnType::Bool))
-    }
-
-    fn arithmetic(&self, at: usize, operator: &str, left: Typed, right: Typed) -> Result<Typed, KqlError> {
-        use ColumnType as T;
-        let left = if left.column_type == T::Dynamic { self.convert(at, left, T::Real)? } else { left };
-        let right = if right.column_type == T::Dynamic { self.convert(at, right, T::Real)? } else { right };
-        let function = match operator {
-            "+" => Function::Add,
-            "-" => Function::Subtract,
-            "*" => Function::Multiply,
-            "/" => Function::Divide,
-            _ => Function::Modulo,
-        };
-        let (a, b) = (left.column_type, right.column_type);
-        let result = match (a, function, b) {
-            (T::DateTime, Function::Subtract, T::DateTime) => T::Timespan,
-            (T::DateTime, Function::Add | Function::Subtract, T::Timespan)
-            | (T::Timespan, Function::Add, T::DateTime) => T::DateTime,
-            (T::Timespan, Function::Add | Function::Subtract | Function::Modulo, T::Timespan) => T::Timespan,
-            (T::Timespan, Function::Divide, T::Timespan) => T::Real,
-            (T::Timespan, Function::Multiply | Function::Divide, number) if number.is_numeric() => {
-                let right = self.convert(at, right, T::Real)?;
-                return Ok(call(function, vec![left, right], T::Timespan));
-            }
-            (number, Function::Multiply, T::Timespan) if number.is_numeric() => {
-                let left = self.convert(at, left, T::Real)?;
-                return Ok(call(function, vec![right, left], T::Timespan));
-            }
-            (a, _, b) if a.is_numeric() && b.is_numeric() => {
-                let wide = wider(a, b);
-                let arguments = vec![self.convert(at, left, wide)?, self.convert(at, right, wide)?];
-                return Ok(call(function, arguments, wide));
-            }
-            (a, _, b) => {
-                return Err(KqlError::semantic(
-                    at,
-                    format!("{a} {operator} {b} has no meaning; try adding explicit casts"),
-                ));
-            }
-        };
-        Ok(call(function, vec![left, right], result))
-    }
-
-    /// The value as another type; the same when it has the type already.
-    pub(super) fn convert(&self, at: usize, value: Typed, wanted: ColumnType) -> Result<Typed, KqlError> {
-        if value.column_type == wanted {
-            return Ok(value);
-        }
-        let impossible = match (value.column_type, wanted) {
-            (ColumnType::Bool, ColumnType::DateTime | ColumnType::Timespan | ColumnType::Guid)
-            | (ColumnType::Guid, ColumnType::Bool | ColumnType::DateTime | ColumnType::Timespan) => true,
-            (from, ColumnType::Bool) => {
-                !matches!(from, ColumnType::Dynamic | ColumnType::String) && !from.is_numeric()
-            }
-            _ => false,
-        };
-        if impossible {
-            return Err(KqlError::semantic(
-                at,
-                format!("a {} was found where a {wanted} is needed", value.column_type),
-            ));
-        }
-        Ok(match fold_literal(value.clone(), wanted) {
-            Some(folded) => literal(folded),
-            None => call(Function::Convert, vec![value], wanted),
-        })
     }
 }
 
-fn two(arguments: Vec<Typed>) -> [Typed; 2] {
-    // INVARIANT: the parser makes binary operators with two operands.
-    <[Typed; 2]>::try_from(arguments)
-        .unwrap_or_else(|_| [literal(Literal::Long(None)), literal(Literal::Long(None))])
-}
-
-fn wider(a: ColumnType, b: ColumnType) -> ColumnType {
-    let rank = |column_type| match column_type {
-        ColumnType::Int => 0,
-        ColumnType::Long => 1,
-        ColumnType::Real => 2,
-        _ => 3,
+/// The elements of a constant dynamic array, as values of their own types.
+fn elements(value: &Typed) -> Option<Vec<Typed>> {
+    let TypedKind::Literal(Literal::Dynamic(Some(json))) = &value.kind else { return None };
+    let serde_json::Value::Array(items) = serde_json::from_str(json).ok()? else { return None };
+    let element = |item: serde_json::Value| match item {
+        serde_json::Value::Bool(value) => Literal::Bool(Some(value)),
+        serde_json::Value::String(text) => Literal::String(text),
+        serde_json::Value::Number(number) => match number.as_i64() {
+            Some(value) => Literal::Long(Some(value)),
+            None => Literal::Real(number.as_f64()),
+        },
+        other => Literal::Dynamic(Some(other.to_string())),
     };
-    if rank(a) >= rank(b) { a } else { b }
+    Some(items.into_iter().map(|item| literal(element(item))).collect())
 }
 
 /// A literal as a literal of another type, where that is exact.
@@ -434,19 +276,40 @@ pub(super) fn fold_literal(value: Typed, wanted: ColumnType) -> Option<Literal> 
 pub(super) fn natural_name(expr: &Expr) -> Option<String> {
     match &expr.kind {
         ExprKind::Name(name) => Some(name.clone()),
+        // Functions that show their first argument in another way.
         ExprKind::Call(name, arguments)
             if conversion(name).is_some()
                 || matches!(
                     name.as_str(),
-                    "bin" | "floor" | "startofday" | "startofmonth" | "startofyear" | "round"
+                    "bin"
+                        | "floor"
+                        | "round"
+                        | "ceiling"
+                        | "abs"
+                        | "startofday"
+                        | "startofweek"
+                        | "startofmonth"
+                        | "startofyear"
+                        | "endofday"
+                        | "endofweek"
+                        | "endofmonth"
+                        | "endofyear"
                 ) =>
         {
             arguments.first().and_then(natural_name)
+        }
+        ExprKind::Call(name, arguments) => {
+            AggregateFunction::parse(name)?;
+            super::summarize::aggregate_name(name, arguments)
         }
         ExprKind::Member(value, key) => match &key.kind {
             ExprKind::Literal(Literal::String(key)) => {
                 natural_name(value).map(|name| format!("{name}_{key}"))
             }
+            ExprKind::Literal(Literal::Long(Some(index))) => natural_name(value).map(|name| match index {
+                0.. => format!("{name}_{index}"),
+                _ => format!("{name}_"),
+            }),
             _ => None,
         },
         _ => None,
