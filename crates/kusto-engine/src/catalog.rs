@@ -1,8 +1,8 @@
 //! Databases, tables, mappings, policies and extents in SQLite. Every function runs on
 //! the connection (or transaction) that it is given and commits nothing itself.
 
-use crate::EngineError;
-use kusto_kql::{CreateMode, MappingMode, PolicyEntity, PolicyKind};
+use crate::{EngineError, StoredSchema};
+use kusto_kql::{CreateMode, MappingMode, PolicyEntity, PolicyKind, TableText};
 use kusto_types::{
     DatabaseName, DateTime, IngestionMapping, MappingKind, MappingName, TableName, TableSchema,
 };
@@ -26,6 +26,8 @@ pub struct TableRecord {
     pub name: TableName,
     /// Its columns.
     pub schema: TableSchema,
+    /// What each column is called in the table's files.
+    pub stored_names: Vec<String>,
     /// `folder`.
     pub folder: String,
     /// `docstring`.
@@ -83,6 +85,7 @@ CREATE TABLE IF NOT EXISTS databases (name TEXT PRIMARY KEY, created TEXT NOT NU
 CREATE TABLE IF NOT EXISTS tables (
     id INTEGER PRIMARY KEY AUTOINCREMENT, database TEXT NOT NULL, name TEXT NOT NULL, schema TEXT NOT NULL,
     folder TEXT NOT NULL DEFAULT '', docstring TEXT NOT NULL DEFAULT '', created TEXT NOT NULL,
+    stored TEXT NOT NULL DEFAULT '',
     UNIQUE (database, name));
 CREATE TABLE IF NOT EXISTS mappings (
     table_id INTEGER NOT NULL REFERENCES tables (id) ON DELETE CASCADE, kind TEXT NOT NULL, name TEXT NOT NULL,
@@ -101,7 +104,7 @@ fn not_found(kind: &'static str, name: impl ToString) -> EngineError {
     EngineError::NotFound { kind, name: name.to_string() }
 }
 
-fn corrupt(error: impl std::fmt::Display) -> EngineError {
+pub(crate) fn corrupt(error: impl std::fmt::Display) -> EngineError {
     EngineError::Corrupt(error.to_string())
 }
 
@@ -110,14 +113,18 @@ impl Catalog<'_> {
     pub fn install(&self) -> Result<(), EngineError> {
         self.0.execute_batch(SCHEMA)?;
         self.0.execute_batch(crate::function::SCHEMA)?;
-        // A catalog from before ingestion times has no place for them.
-        let has_times: bool = self.0.query_row(
-            "SELECT EXISTS (SELECT 1 FROM pragma_table_info('extents') WHERE name = 'ingested')",
-            [],
-            |row| row.get(0),
-        )?;
-        if !has_times {
-            self.0.execute_batch("ALTER TABLE extents ADD COLUMN ingested TEXT NOT NULL DEFAULT ''")?;
+        // What catalogs of earlier versions have no place for.
+        for (table, column) in [("extents", "ingested"), ("tables", "stored")] {
+            let is_there: bool = self.0.query_row(
+                "SELECT EXISTS (SELECT 1 FROM pragma_table_info(?1) WHERE name = ?2)",
+                [table, column],
+                |row| row.get(0),
+            )?;
+            if !is_there {
+                self.0.execute_batch(&format!(
+                    "ALTER TABLE {table} ADD COLUMN {column} TEXT NOT NULL DEFAULT ''"
+                ))?;
+            }
         }
         self.create_database(&DatabaseName::net_default(), true)?;
         Ok(())
@@ -165,7 +172,7 @@ impl Catalog<'_> {
         name: &str,
     ) -> Result<Option<TableRecord>, EngineError> {
         let mut statement = self.0.prepare_cached(
-            "SELECT id, name, schema, folder, docstring FROM tables WHERE database = ?1 AND name = ?2",
+            "SELECT id, name, schema, folder, docstring, stored FROM tables WHERE database = ?1 AND name = ?2",
         )?;
         let row = statement.query_row(params![database.as_str(), name], table_row).optional()?;
         row.map(|row| table_record(database, row)).transpose()
@@ -174,7 +181,7 @@ impl Catalog<'_> {
     /// The tables of a database, by name.
     pub fn tables(&self, database: &DatabaseName) -> Result<Vec<TableRecord>, EngineError> {
         let mut statement = self.0.prepare_cached(
-            "SELECT id, name, schema, folder, docstring FROM tables WHERE database = ?1 ORDER BY name",
+            "SELECT id, name, schema, folder, docstring, stored FROM tables WHERE database = ?1 ORDER BY name",
         )?;
         let rows = statement.query_map([database.as_str()], table_row)?.collect::<Result<Vec<_>, _>>()?;
         rows.into_iter().map(|row| table_record(database, row)).collect()
@@ -190,8 +197,11 @@ impl Catalog<'_> {
         folder: &str,
         docstring: &str,
     ) -> Result<CreateOutcome, EngineError> {
-        let json = serde_json::to_string(schema).map_err(corrupt)?;
         let Some(existing) = self.find_table(database, name.as_str())? else {
+            if matches!(mode, CreateMode::Alter | CreateMode::AlterMerge) {
+                return Err(not_found("table", name));
+            }
+            let json = serde_json::to_string(schema).map_err(corrupt)?;
             self.0.execute(
                 "INSERT INTO tables (database, name, schema, folder, docstring, created) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
                 params![database.as_str(), name.as_str(), json, folder, docstring, DateTime::now().to_string()],
@@ -211,13 +221,16 @@ impl Catalog<'_> {
                     ),
                 });
             }
-            CreateMode::CreateMerge => {
-                let merged = serde_json::to_string(&existing.schema.merged(schema)?).map_err(corrupt)?;
-                self.0.execute(
-                    "UPDATE tables SET schema = ?2, folder = CASE ?3 WHEN '' THEN folder ELSE ?3 END,
-                     docstring = CASE ?4 WHEN '' THEN docstring ELSE ?4 END WHERE id = ?1",
-                    params![existing.id.0, merged, folder, docstring],
-                )?;
+            CreateMode::CreateMerge | CreateMode::AlterMerge | CreateMode::Alter => {
+                match mode {
+                    CreateMode::Alter => self.replace_columns(&existing, schema)?,
+                    _ => self.add_columns(&existing, schema)?,
+                }
+                for (text, value) in [(TableText::Folder, folder), (TableText::DocString, docstring)] {
+                    if !value.is_empty() {
+                        self.set_table_text(&existing, text, value)?;
+                    }
+                }
             }
         }
         Ok(CreateOutcome::Existed)
@@ -420,6 +433,33 @@ impl Catalog<'_> {
         Ok(())
     }
 
+    /// Whether the rows of a table get a time of ingestion: unless its policy says no.
+    pub(crate) fn keeps_ingestion_time(&self, table: TableId) -> Result<bool, EngineError> {
+        let json: Option<String> = self
+            .0
+            .prepare_cached(
+                "SELECT p.json FROM policies p JOIN tables t ON t.database = p.database AND t.name = p.table_name
+                 WHERE t.id = ?1 AND p.policy = ?2",
+            )?
+            .query_row(params![table.0, PolicyKind::IngestionTime.policy_name()], |row| row.get(0))
+            .optional()?;
+        let policy: serde_json::Value =
+            json.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default();
+        Ok(policy.get("IsEnabled") != Some(&serde_json::Value::Bool(false)))
+    }
+
+    /// Drops the extents of a table that were made before an instant; how many.
+    pub fn drop_extents_before(&self, table: TableId, before: DateTime) -> Result<usize, EngineError> {
+        let old: Vec<String> = self
+            .extents(table)?
+            .into_iter()
+            .filter(|extent| DateTime::parse(&extent.created).is_some_and(|created| created < before))
+            .map(|extent| extent.id)
+            .collect();
+        old.iter().try_for_each(|id| self.drop_extent(id))?;
+        Ok(old.len())
+    }
+
     /// An instant that is later than every ingestion time of a table: now, or a tick after
     /// the latest when the clock has not moved on.
     pub(crate) fn next_ingestion_time(&self, table: TableId) -> Result<DateTime, EngineError> {
@@ -438,6 +478,19 @@ impl Catalog<'_> {
         Ok(())
     }
 
+    /// Drops one extent; whether it was there does not matter.
+    pub fn drop_extent(&self, id: &str) -> Result<(), EngineError> {
+        self.0.execute("DELETE FROM extents WHERE id = ?1", [id])?;
+        Ok(())
+    }
+
+    /// Gives an extent these tags and no others.
+    pub fn set_tags(&self, id: &str, tags: &[String]) -> Result<(), EngineError> {
+        let json = serde_json::Value::from(tags.to_vec()).to_string();
+        self.0.execute("UPDATE extents SET tags = ?2 WHERE id = ?1", [id, &json])?;
+        Ok(())
+    }
+
     /// The files of every live extent, to tell orphans by.
     pub fn extent_paths(&self) -> Result<Vec<String>, EngineError> {
         let mut statement = self.0.prepare_cached("SELECT path FROM extents")?;
@@ -445,19 +498,21 @@ impl Catalog<'_> {
     }
 }
 
-type TableRow = (i64, String, String, String, String);
+type TableRow = (i64, String, String, String, String, String);
 
 fn table_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<TableRow> {
-    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
+    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?))
 }
 
 fn table_record(database: &DatabaseName, row: TableRow) -> Result<TableRecord, EngineError> {
-    let (id, name, schema, folder, docstring) = row;
+    let (id, name, schema, folder, docstring, stored) = row;
+    let stored = StoredSchema::read(serde_json::from_str(&schema).map_err(corrupt)?, &stored)?;
     Ok(TableRecord {
         id: TableId(id),
         database: database.clone(),
         name: TableName::new(name).map_err(corrupt)?,
-        schema: serde_json::from_str(&schema).map_err(corrupt)?,
+        schema: stored.columns,
+        stored_names: stored.names,
         folder,
         docstring,
     })

@@ -4,6 +4,7 @@
 //! inserted it is committed; its file was complete and synced before that.
 
 use crate::{Catalog, EngineError, ExtentFile, ExtentRecord, TableId};
+use kusto_types::DateTime;
 use rusqlite::Connection;
 
 /// An extent to make visible.
@@ -79,7 +80,11 @@ impl TableCommit for CatalogCommit {
         }
         let catalog = Catalog(transaction);
         // Asked before the old extents go, so that times never step back.
-        let ingested = catalog.next_ingestion_time(commit.table)?.to_string();
+        let ingested = if catalog.keeps_ingestion_time(commit.table)? {
+            catalog.next_ingestion_time(commit.table)?.to_string()
+        } else {
+            String::new()
+        };
         match commit.existing {
             Existing::Keep => {}
             Existing::Replace => {
@@ -95,7 +100,7 @@ impl TableCommit for CatalogCommit {
                 rows: extent.file.rows,
                 original_size: extent.original_size,
                 size: extent.file.size,
-                created: extent.created.clone().unwrap_or_else(|| ingested.clone()),
+                created: extent.created.clone().unwrap_or_else(|| DateTime::now().to_string()),
                 tags: extent.tags.clone(),
                 ingested: ingested.clone(),
             };

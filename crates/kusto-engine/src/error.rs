@@ -33,6 +33,9 @@ pub enum EngineError {
     /// A schema cannot be made or merged.
     #[error(transparent)]
     Schema(#[from] kusto_types::SchemaError),
+    /// What was asked cannot be done, and why.
+    #[error("{0}")]
+    Refused(String),
     /// The query is wrong.
     #[error(transparent)]
     Query(#[from] kusto_kql::KqlError),

@@ -29,6 +29,7 @@ pub struct ExtentWriter {
     relative: String,
     absolute: PathBuf,
     writer: Option<ArrowWriter<File>>,
+    schema: Arc<Schema>,
     rows: u64,
 }
 
@@ -50,8 +51,8 @@ impl ExtentWriter {
             .set_created_by("kusto-local".to_owned())
             .build();
         let file = File::create(&absolute)?;
-        let writer = ArrowWriter::try_new(file, schema, Some(properties))?;
-        Ok(Self { id, relative, absolute, writer: Some(writer), rows: 0 })
+        let writer = ArrowWriter::try_new(file, schema.clone(), Some(properties))?;
+        Ok(Self { id, relative, absolute, writer: Some(writer), schema, rows: 0 })
     }
 
     /// Rows so far.
@@ -59,12 +60,12 @@ impl ExtentWriter {
         self.rows
     }
 
-    /// Adds a batch.
+    /// Adds a batch: its columns are those of the file by position, whatever their names.
     pub fn write(&mut self, batch: &RecordBatch) -> Result<(), EngineError> {
         let Some(writer) = self.writer.as_mut() else {
             return Err(EngineError::Extent("the writer is closed".into()));
         };
-        writer.write(batch)?;
+        writer.write(&RecordBatch::try_new(self.schema.clone(), batch.columns().to_vec())?)?;
         self.rows += batch.num_rows() as u64;
         if writer.in_progress_size() > ROW_GROUP_BYTES {
             writer.flush()?;

@@ -4,6 +4,7 @@
 //! a commit can be one transaction with whatever else the caller keeps there. Extents
 //! are immutable Parquet files that exist for queries only once the catalog says so.
 
+mod alter;
 mod catalog;
 mod commit;
 mod error;
@@ -13,6 +14,7 @@ mod function;
 pub mod merge;
 mod run;
 mod scan;
+mod stored_schema;
 
 pub use catalog::{Catalog, CreateOutcome, ExtentRecord, MappingRecord, TableId, TableRecord};
 pub use commit::{CatalogCommit, Commit, CommitOutcome, Existing, NewExtent, TableCommit};
@@ -21,3 +23,4 @@ pub use extent::{ExtentFile, ExtentWriter};
 pub use function::StoredFunction;
 pub use run::{QueryLimits, QueryResult, Tables, run_plan, run_plan_over};
 pub use scan::{Chunk, ExtentScan};
+pub use stored_schema::StoredSchema;

@@ -2,11 +2,12 @@
 //! quick to read. Which to merge is decided by size alone; the rows and the tags stay.
 
 use crate::scan::INGESTED;
-use crate::{Catalog, EngineError, ExtentFile, ExtentRecord, ExtentScan, ExtentWriter, TableId};
+use crate::{
+    Catalog, EngineError, ExtentFile, ExtentRecord, ExtentScan, ExtentWriter, StoredSchema, TableId,
+};
 use arrow_array::RecordBatch;
 use arrow_schema::{DataType, Field, FieldRef, Schema};
 use kusto_kql::plan::HIDDEN_COLUMNS;
-use kusto_types::{TableSchema, arrow_schema};
 use rusqlite::Connection;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -56,19 +57,19 @@ pub fn choose(extents: &[ExtentRecord]) -> Vec<ExtentRecord> {
 /// Writes the rows of some extents into one new file, complete and synced.
 pub fn write_merged(
     root: &Path,
-    schema: &TableSchema,
+    schema: &StoredSchema,
     extents: &[ExtentRecord],
     id: String,
 ) -> Result<ExtentFile, EngineError> {
     // The rows keep the times of their own ingestions, in a column that the schema has not.
-    let mut fields: Vec<FieldRef> = arrow_schema(schema).fields().iter().cloned().collect();
+    let mut fields: Vec<FieldRef> = schema.arrow().fields().iter().cloned().collect();
     fields.push(Arc::new(Field::new(INGESTED, DataType::Int64, true)));
     let arrow = Arc::new(Schema::new(fields));
     let mut writer = ExtentWriter::create(root, "merged", id, arrow.clone())?;
     let scan = ExtentScan { root: root.to_owned(), schema: schema.clone(), extents: extents.to_vec() };
-    let mut needed = vec![true; schema.columns().len() + 1];
-    needed.resize(schema.columns().len() + HIDDEN_COLUMNS.len(), false);
-    let stored = schema.columns().len() + 1;
+    let mut needed = vec![true; schema.names.len() + 1];
+    needed.resize(schema.names.len() + HIDDEN_COLUMNS.len(), false);
+    let stored = schema.names.len() + 1;
     scan.read(&needed, &mut |mut chunk| {
         chunk.columns.truncate(stored);
         writer.write(&RecordBatch::try_new(arrow.clone(), chunk.columns)?)?;

@@ -1,9 +1,9 @@
 //! Reads the extents of a table as chunks of its current schema, only the columns that
 //! a plan needs.
 
-use crate::{EngineError, ExtentRecord};
+use crate::{EngineError, ExtentRecord, StoredSchema};
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray, new_null_array};
-use kusto_types::{ColumnType, DateTime, TableSchema, arrow_type};
+use kusto_types::{ColumnType, DateTime, arrow_type};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use std::fs::File;
@@ -24,8 +24,8 @@ pub struct Chunk {
 pub struct ExtentScan {
     /// The extents folder.
     pub root: PathBuf,
-    /// The table's columns.
-    pub schema: TableSchema,
+    /// The table's columns, and what they are called in the files.
+    pub schema: StoredSchema,
     /// What to read.
     pub extents: Vec<ExtentRecord>,
 }
@@ -76,12 +76,12 @@ impl ExtentScan {
             let stored = builder.schema().clone();
             let leaves: Vec<usize> = self
                 .schema
-                .columns()
+                .names
                 .iter()
                 .zip(needed)
                 .filter(|(_, needed)| **needed)
-                .map(|(column, _)| column.name.as_str())
-                .chain(needed.get(self.schema.columns().len()).copied().unwrap_or(false).then_some(INGESTED))
+                .map(|(name, _)| name.as_str())
+                .chain(needed.get(self.schema.names.len()).copied().unwrap_or(false).then_some(INGESTED))
                 .filter_map(|name| stored.index_of(name).ok())
                 .collect();
             // Every stored column is flat, so that a column's position is its leaf's.
@@ -92,11 +92,13 @@ impl ExtentScan {
                 let rows = batch.num_rows();
                 let mut columns: Vec<ArrayRef> = self
                     .schema
+                    .columns
                     .columns()
                     .iter()
-                    .map(|column| {
+                    .zip(&self.schema.names)
+                    .map(|(column, name)| {
                         batch
-                            .column_by_name(column.name.as_str())
+                            .column_by_name(name)
                             .cloned()
                             .unwrap_or_else(|| absent(column.column_type, rows))
                     })

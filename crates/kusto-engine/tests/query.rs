@@ -34,7 +34,11 @@ fn query(connection: &Connection, root: &std::path::Path, text: &str) -> Result<
     let plans = check_query(&parse_query(text)?, &scope, &Map::new())?;
     let result = run_plan(&plans[0], QueryLimits::KUSTO, &|_, name| {
         let table = scope.0.table(&DatabaseName::net_default(), name)?;
-        Ok(ExtentScan { root: root.to_owned(), extents: scope.0.extents(table.id)?, schema: table.schema })
+        Ok(ExtentScan {
+            root: root.to_owned(),
+            extents: scope.0.extents(table.id)?,
+            schema: table.stored_schema(),
+        })
     })?;
     Ok(result.json_rows().into_iter().map(|row| Value::Array(row).to_string()).collect::<Vec<_>>().join(""))
 }
@@ -198,7 +202,7 @@ fn a_result_over_the_limit_is_an_error() {
         Ok(ExtentScan {
             root: folder.path().to_owned(),
             extents: scope.0.extents(table.id)?,
-            schema: table.schema,
+            schema: table.stored_schema(),
         })
     })
     .unwrap_err();

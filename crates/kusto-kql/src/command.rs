@@ -9,6 +9,8 @@ pub struct CommandText {
     pub command: Command,
     /// `| where ...` behind a `.show`.
     pub pipe: Option<String>,
+    /// Queries behind that, after a semicolon.
+    pub then: Option<String>,
 }
 
 /// What `.create` does with what exists.
@@ -20,6 +22,159 @@ pub enum CreateMode {
     CreateMerge,
     /// Does nothing when the table exists.
     IfNotExists,
+    /// `.alter`: the table must exist, and has these columns and no others.
+    Alter,
+    /// `.alter-merge`: the table must exist, and has these columns too.
+    AlterMerge,
+}
+
+/// A table of `.create table` and its kin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewTable {
+    /// Its name.
+    pub name: String,
+    /// Its columns.
+    pub columns: Vec<(String, ColumnType)>,
+}
+
+/// What defining a function does with what exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FunctionMode {
+    /// Fails when the function exists.
+    Create,
+    /// Replaces or makes.
+    CreateOrAlter,
+    /// Fails when the function does not exist.
+    Alter,
+    /// Does nothing when the function exists.
+    IfNotExists,
+}
+
+/// A command on stored functions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FunctionCommand {
+    /// `.create-or-alter function F (a:long) { ... }`
+    Define {
+        /// Its name.
+        name: String,
+        /// Its parameters, in parentheses.
+        parameters: String,
+        /// Its body, in braces.
+        body: String,
+        /// `folder`.
+        folder: String,
+        /// `docstring`.
+        docstring: String,
+        /// What happens to an existing one.
+        mode: FunctionMode,
+    },
+    /// `.drop function F`
+    Drop {
+        /// Its name.
+        name: String,
+        /// Whether a missing one is fine.
+        if_exists: bool,
+    },
+    /// `.show functions`, `.show function F`
+    Show {
+        /// Only this one.
+        name: Option<String>,
+    },
+}
+
+/// A text that tools show with a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TableText {
+    /// What it is for.
+    DocString,
+    /// Where tools list it.
+    Folder,
+}
+
+/// How a tag is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TagTest {
+    /// A tag is exactly this.
+    Is,
+    /// A tag has this in it.
+    Contains,
+}
+
+/// `tags has "x"` and its kin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TagCondition {
+    /// How tags are compared.
+    pub test: TagTest,
+    /// Whether no tag may be so.
+    pub negated: bool,
+    /// What with.
+    pub tag: String,
+}
+
+impl TagCondition {
+    /// Whether an extent of these tags is meant. Cases do not differ.
+    pub fn holds(&self, tags: &[String]) -> bool {
+        let wanted = self.tag.to_lowercase();
+        let found = tags.iter().map(|tag| tag.to_lowercase()).any(|tag| match self.test {
+            TagTest::Is => tag == wanted,
+            TagTest::Contains => tag.contains(&wanted),
+        });
+        found != self.negated
+    }
+}
+
+/// Which extents a command means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ExtentChoice {
+    /// These.
+    Ids(Vec<String>),
+    /// All of a table.
+    Table(String),
+    /// Those that a `.show extents` or a query gives, in a column `ExtentId`.
+    Query(String),
+}
+
+/// What is done to tags.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TagChange {
+    /// These and no others.
+    Set,
+    /// These come to those that are there.
+    Add,
+    /// These go.
+    Drop,
+}
+
+/// Requests of which kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RequestLog {
+    /// Queries.
+    Queries,
+    /// Management commands.
+    Commands,
+    /// Both.
+    Both,
+}
+
+/// Things that a cluster has and this service never has: their lists are empty.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Absent {
+    /// `.show cluster principals`
+    ClusterPrincipals,
+    /// `.show principal roles`
+    PrincipalRoles,
+    /// `.show running queries`: an answer is whole before it is sent.
+    RunningQueries,
+    /// `.show materialized-views`
+    MaterializedViews,
+    /// `.show streamingingestion failures`: what was answered with 200 is committed.
+    StreamingFailures,
+    /// `.show external tables`
+    ExternalTables,
+    /// `.show entity_groups`
+    EntityGroups,
+    /// `.show workload_groups`
+    WorkloadGroups,
 }
 
 /// What a mapping command does with what exists.
@@ -47,18 +202,64 @@ pub enum SchemaShape {
 /// Which policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PolicyKind {
-    /// `ingestionbatching`
+    /// `ingestionbatching`. How sources are put together.
     IngestionBatching,
-    /// `streamingingestion`
+    /// `streamingingestion`. Whether a table can be streamed to.
     StreamingIngestion,
+    /// `retention`. When extents are dropped.
+    Retention,
+    /// `ingestiontime`. Whether `ingestion_time()` is kept.
+    IngestionTime,
+    /// `restricted_view_access`. Whether only unrestricted viewers may query.
+    RestrictedViewAccess,
+    /// `caching`. Kept and shown, without effect.
+    Caching,
+    /// `merge`. Kept and shown, without effect.
+    Merge,
+    /// `sharding`. Kept and shown, without effect.
+    Sharding,
+    /// `row_order`. Kept and shown, without effect.
+    RowOrder,
+    /// `encoding`. Kept and shown, without effect.
+    Encoding,
+    /// `partitioning`. Kept and shown, without effect.
+    Partitioning,
+    /// `auto_delete`. Kept and shown, without effect.
+    AutoDelete,
 }
 
 impl PolicyKind {
+    /// Every policy, as commands name them.
+    pub const ALL: [(&'static str, Self); 12] = [
+        ("ingestionbatching", Self::IngestionBatching),
+        ("streamingingestion", Self::StreamingIngestion),
+        ("retention", Self::Retention),
+        ("ingestiontime", Self::IngestionTime),
+        ("restricted_view_access", Self::RestrictedViewAccess),
+        ("caching", Self::Caching),
+        ("merge", Self::Merge),
+        ("sharding", Self::Sharding),
+        ("row_order", Self::RowOrder),
+        ("encoding", Self::Encoding),
+        ("partitioning", Self::Partitioning),
+        ("auto_delete", Self::AutoDelete),
+    ];
+
     /// The name that results show.
     pub fn policy_name(self) -> &'static str {
         match self {
             Self::IngestionBatching => "IngestionBatchingPolicy",
             Self::StreamingIngestion => "StreamingIngestionPolicy",
+            Self::Retention => "RetentionPolicy",
+            Self::IngestionTime => "IngestionTimePolicy",
+            Self::RestrictedViewAccess => "RestrictedViewAccessPolicy",
+            Self::Caching => "CachingPolicy",
+            Self::Merge => "MergePolicy",
+            Self::Sharding => "ShardingPolicy",
+            Self::RowOrder => "RowOrderPolicy",
+            Self::Encoding => "EncodingPolicy",
+            Self::Partitioning => "PartitioningPolicy",
+            Self::AutoDelete => "AutoDeletePolicy",
         }
     }
 }
@@ -221,19 +422,102 @@ pub enum Command {
         /// Whether as JSON.
         shape: SchemaShape,
     },
-    /// `.create table`, `.create-merge table`
-    CreateTable {
-        /// The table.
-        name: String,
-        /// Its columns.
-        columns: Vec<(String, ColumnType)>,
-        /// What happens to an existing one.
+    /// `.create table`, `.create-merge table`, `.alter table`, `.alter-merge table`, and the
+    /// same of several tables
+    CreateTables {
+        /// The tables: all are made or none.
+        tables: Vec<NewTable>,
+        /// What happens to existing ones.
         mode: CreateMode,
         /// `folder`.
         folder: String,
         /// `docstring`.
         docstring: String,
     },
+    /// `.rename table A to B`, `.rename tables B = A`
+    RenameTables {
+        /// Old and new names: all are renamed at once.
+        names: Vec<(String, String)>,
+    },
+    /// `.alter table T docstring "..."`
+    SetTableText {
+        /// The table.
+        table: String,
+        /// Which text.
+        text: TableText,
+        /// What it becomes.
+        value: String,
+    },
+    /// `.rename column T.a to b`
+    RenameColumn {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+        /// What it becomes.
+        new: String,
+    },
+    /// `.drop column T.a`, `.drop table T columns (a, b)`
+    DropColumns {
+        /// The table.
+        table: String,
+        /// The columns: all go or none.
+        columns: Vec<String>,
+    },
+    /// `.alter column T.a type=long`: what it held is null from then on
+    AlterColumnType {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+        /// What it becomes.
+        column_type: ColumnType,
+    },
+    /// Commands on stored functions
+    Function(FunctionCommand),
+    /// `.execute database script <| ...`
+    ExecuteScript {
+        /// `ContinueOnErrors`, `ThrowOnErrors`.
+        properties: Vec<(String, String)>,
+        /// The commands.
+        script: String,
+    },
+    /// `.drop extents ...`, `.drop extent ID`
+    DropExtents {
+        /// Which.
+        extents: ExtentChoice,
+    },
+    /// `.alter extent tags`, `.alter-merge extent tags`, `.drop extent tags`
+    ChangeExtentTags {
+        /// What is done.
+        change: TagChange,
+        /// The tags.
+        tags: Vec<String>,
+        /// Of which extents.
+        extents: ExtentChoice,
+    },
+    /// `.show databases entities`
+    ShowEntities,
+    /// `.show export containers`, `.create tempstorage`
+    ShowExportContainers,
+    /// `.show principal access with (...)`
+    ShowPrincipalAccess {
+        /// `principal`, `accesstype`, `database`, `table`.
+        properties: Vec<(String, String)>,
+    },
+    /// `.show queued ingestion operations "id" [details]`
+    ShowQueuedOperation {
+        /// The operation.
+        id: String,
+        /// Whether each source is shown.
+        details: bool,
+    },
+    /// `.show queries`, `.show commands`, `.show commands-and-queries`
+    ShowRequests(RequestLog),
+    /// Lists that are always empty
+    ShowAbsent(Absent),
+    /// `.show ingestion batches`: ours, the batches that are open or on their way
+    ShowIngestionBatches,
     /// `.drop table`, `.drop tables (A, B)`
     DropTables {
         /// The tables: all go or none.
@@ -250,6 +534,8 @@ pub enum Command {
     ShowExtents {
         /// The table; absent means all of the database.
         table: Option<String>,
+        /// Only those with these tags.
+        tags: Vec<TagCondition>,
     },
     /// `.create-or-alter table T ingestion json mapping 'N' '...'`
     CreateMapping {

@@ -15,8 +15,9 @@ pub mod plan;
 
 pub use check::{Scope, check_pipeline, check_query};
 pub use command::{
-    Command, CommandText, CreateMode, Execution, FillMode, MappingMode, PolicyAction, PolicyEntity,
-    PolicyKind, PrincipalChange, Role, SchemaShape,
+    Absent, Command, CommandText, CreateMode, Execution, ExtentChoice, FillMode, FunctionCommand,
+    FunctionMode, MappingMode, NewTable, PolicyAction, PolicyEntity, PolicyKind, PrincipalChange, RequestLog,
+    Role, SchemaShape, TableText, TagChange, TagCondition, TagTest,
 };
 pub use command_parse::parse_command;
 pub use error::{ErrorKind, KqlError};

@@ -139,8 +139,8 @@ fn commands_read() {
     assert_eq!(command(".get kusto identity token;"), C::IdentityToken);
     assert!(matches!(
         command(".create-merge table ['my table'] (a:long, ['b c']:string) with (docstring='d', folder=\"f\")"),
-        C::CreateTable { name, columns, mode: CreateMode::CreateMerge, folder, .. }
-            if name == "my table" && columns.len() == 2 && folder == "f"
+        C::CreateTables { tables, mode: CreateMode::CreateMerge, folder, .. }
+            if tables[0].name == "my table" && tables[0].columns.len() == 2 && folder == "f"
     ));
     assert!(matches!(
         command(".create-or-alter table T ingestion json mapping 'M' '[{\"column\":\"a\"' ',\"path\":\"$.a\"}]'"),
@@ -172,7 +172,7 @@ fn commands_read() {
         ".create thing",
         "show tables",
         ".",
-        ".alter table T policy retention '{}'",
+        ".alter table T policy update '{}'",
         ".drop table",
     ] {
         assert!(parse_command(text).is_err(), "{text}");
@@ -235,7 +235,13 @@ fn commands_on_whole_tables_read() {
     assert_eq!(command(".drop table A"), Command::DropTables { names: names(&["A"]), if_exists: false });
     assert_eq!(command(".clear table cache data"), Command::ClearTable { name: "cache".to_owned() });
     assert_eq!(command(".clear table T cache streamingingestion schema"), Command::CacheControl);
-    assert_eq!(command(".show table T extents"), Command::ShowExtents { table: Some("T".to_owned()) });
+    assert_eq!(
+        command(".show table T extents"),
+        Command::ShowExtents { table: Some("T".to_owned()), tags: Vec::new() }
+    );
     let piped = parse_command(".show database extents | count").unwrap();
-    assert_eq!((piped.command, piped.pipe.is_some()), (Command::ShowExtents { table: None }, true));
+    assert_eq!(
+        (piped.command, piped.pipe.is_some()),
+        (Command::ShowExtents { table: None, tags: Vec::new() }, true)
+    );
 }

@@ -1,23 +1,23 @@
 //! Carries out management commands.
 
 mod data;
+mod extents;
+mod function;
+pub(crate) mod policy;
 mod run;
+mod script;
 mod show;
+mod table;
 
 use crate::ServiceError;
 use crate::access::{Caller, Grants};
 use crate::http::Address;
 use crate::state::State;
-use kusto_batch::BatchingPolicy;
 use kusto_engine::Catalog;
 use kusto_kql::plan::OutputColumn;
-use kusto_kql::{
-    Command, Execution, Literal, PolicyAction, PolicyEntity, PolicyKind, PrincipalChange, Role, parse_command,
-};
-use kusto_types::{
-    Column, ColumnName, ColumnType, DatabaseName, IngestionMapping, MappingName, TableName, TableSchema,
-};
-use kusto_wire::ResultTable;
+use kusto_kql::{Command, Execution, Literal, PolicyEntity, PrincipalChange, Role, parse_command};
+use kusto_types::{ColumnName, ColumnType, DatabaseName, IngestionMapping, MappingName};
+use kusto_wire::{RequestProperties, ResultTable};
 use rusqlite::Connection;
 use serde_json::Value;
 use std::sync::Arc;
@@ -47,16 +47,34 @@ fn bad(error: impl std::fmt::Display) -> ServiceError {
     ServiceError::BadRequest(error.to_string())
 }
 
+/// What a command answers.
+pub(crate) enum CommandResult {
+    /// The command's own table.
+    Table(ResultTable),
+    /// The results of what was piped behind it.
+    Queried(Vec<ResultTable>),
+}
+
+impl CommandResult {
+    /// The tables, whichever they are.
+    pub(crate) fn tables(self) -> Vec<ResultTable> {
+        match self {
+            Self::Table(table) => vec![table],
+            Self::Queried(tables) => tables,
+        }
+    }
+}
+
 /// Parses and runs a command text; blocking.
 pub(crate) fn run(
     state: &Arc<State>,
     text: &str,
     context: &Context<'_>,
-) -> Result<(ResultTable, bool), ServiceError> {
+) -> Result<CommandResult, ServiceError> {
     let parsed = parse_command(text)?;
     authorize(state, &parsed.command, context)?;
     let table = execute(state, parsed.command, context)?;
-    let Some(pipe) = parsed.pipe else { return Ok((table, false)) };
+    let Some(pipe) = parsed.pipe else { return Ok(CommandResult::Table(table)) };
     let input: Vec<OutputColumn> =
         table.columns.iter().map(|column| (column.name.clone(), column.column_type)).collect();
     let rows: Vec<Vec<Literal>> = table
@@ -67,7 +85,13 @@ pub(crate) fn run(
         })
         .collect();
     let result = crate::query::run_over(state, context.caller, context.database, &pipe, input, &rows)?;
-    Ok((crate::query::to_table(&result), true))
+    let mut tables = vec![crate::query::to_table(&result)];
+    if let Some(queries) = parsed.then {
+        let properties = RequestProperties::default();
+        let results = crate::query::run(state, context.caller, context.database, &queries, &properties)?;
+        tables.extend(results.iter().map(crate::query::to_table));
+    }
+    Ok(CommandResult::Queried(tables))
 }
 
 /// Fails when the caller may not do what the command does.
@@ -119,7 +143,7 @@ fn change_principals(
     state.store.transact(|transaction| {
         let (database, table) = show::named_entity(transaction, context, entity)?;
         Grants(transaction).change((&database, &table), role, change, &principals, notes)?;
-        show::principal_rows(transaction, &database, &table)
+        show::access::principal_rows(transaction, &database, &table)
     })
 }
 
@@ -193,46 +217,38 @@ fn execute(state: &Arc<State>, command: Command, context: &Context<'_>) -> Resul
                 true.into(),
             ]))
         }
-        Command::CreateTable { name, columns, mode, folder, docstring } => {
-            let name = TableName::new(name).map_err(bad)?;
-            let columns = columns
-                .into_iter()
-                .map(|(name, column_type)| Ok(Column { name: ColumnName::new(name)?, column_type }))
-                .collect::<Result<Vec<_>, kusto_types::NameError>>()
-                .map_err(bad)?;
-            let schema = TableSchema::new(columns).map_err(bad)?;
-            let table = state.store.transact(|transaction| {
-                let database = database(transaction)?;
-                let catalog = Catalog(transaction);
-                let is_new = catalog.find_table(&database, name.as_str())?.is_none();
-                catalog.create_table(&database, &name, &schema, mode, &folder, &docstring)?;
-                if is_new {
-                    own(transaction, context.caller, database.as_str(), name.as_str())?;
-                }
-                Ok::<_, ServiceError>(catalog.table(&database, name.as_str())?)
-            })?;
-            Ok(show::schema_rows(&[table]))
+        Command::CreateTables { tables, mode, folder, docstring } => {
+            table::create(state, context, tables, mode, (&folder, &docstring))
         }
-        Command::ClearTable { name } => {
-            state.store.transact(|transaction| {
-                let database = database(transaction)?;
-                let catalog = Catalog(transaction);
-                Ok::<_, ServiceError>(catalog.clear_table(&catalog.table(&database, &name)?)?)
-            })?;
-            Ok(ResultTable::new("Table_0", [("NodeId", ColumnType::String), ("Status", ColumnType::String)])
-                .with_row(vec!["local".into(), "Succeeded".into()]))
+        Command::DropTables { names, if_exists } => table::drop(state, context, &names, if_exists),
+        Command::RenameTables { names } => table::rename(state, context, names),
+        Command::ClearTable { name } => table::clear(state, context, &name),
+        Command::SetTableText { table, text, value } => {
+            table::change(state, context, &table, |catalog, record| {
+                catalog.set_table_text(record, text, &value)
+            })
         }
-        Command::DropTables { names, if_exists } => {
-            let left = state.store.transact(|transaction| {
-                let database = database(transaction)?;
-                let catalog = Catalog(transaction);
-                for name in &names {
-                    catalog.drop_table(&database, name, if_exists)?;
-                    Grants(transaction).forget_table(database.as_str(), name)?;
-                }
-                Ok::<_, ServiceError>(catalog.tables(&database)?)
-            })?;
-            Ok(show::table_rows(&left))
+        Command::RenameColumn { table, column, new } => {
+            let new = ColumnName::new(new).map_err(bad)?;
+            table::change(state, context, &table, |catalog, record| {
+                catalog.rename_column(record, &column, new)
+            })
+        }
+        Command::DropColumns { table, columns } => {
+            table::change(state, context, &table, |catalog, record| catalog.drop_columns(record, &columns))
+        }
+        Command::AlterColumnType { table, column, column_type } => {
+            table::change(state, context, &table, |catalog, record| {
+                catalog.alter_column_type(record, &column, column_type)
+            })
+        }
+        Command::Function(command) => function::execute(state, context, command),
+        Command::ExecuteScript { properties, script } => {
+            script::execute(state, context, &properties, &script)
+        }
+        Command::DropExtents { extents } => extents::drop(state, context, extents),
+        Command::ChangeExtentTags { change, tags, extents } => {
+            extents::change_tags(state, context, change, &tags, extents)
         }
         Command::CreateMapping { table, kind, name, json, mode } => {
             let mapping = IngestionMapping::parse(kind, &json).map_err(|error| {
@@ -268,85 +284,7 @@ fn execute(state: &Arc<State>, command: Command, context: &Context<'_>) -> Resul
         Command::ChangePrincipals { entity, role, change, principals, notes } => {
             change_principals(state, context, &entity, role, change, (&principals, &notes))
         }
-        Command::Policy { entity, policy, action } => change_policy(state, context, &entity, policy, action),
+        Command::Policy { entity, policy, action } => policy::change(state, context, &entity, policy, action),
         other => state.store.read(|connection| show::show(state, connection, context, other)),
     }
-}
-
-fn change_policy(
-    state: &State,
-    context: &Context<'_>,
-    entity: &PolicyEntity,
-    policy: PolicyKind,
-    action: PolicyAction,
-) -> Result<ResultTable, ServiceError> {
-    let (name, shown) = state.store.transact(|transaction| {
-        let catalog = Catalog(transaction);
-        let (database, name, kind) = match entity {
-            PolicyEntity::Database(name) if !name.is_empty() => {
-                let database = catalog.database(name)?;
-                (database.clone(), format!("[{database}]"), "Database")
-            }
-            PolicyEntity::Database(_) => {
-                let database = crate::query::database_of(transaction, context.database)?;
-                (database.clone(), format!("[{database}]"), "Database")
-            }
-            PolicyEntity::Table(table) => {
-                let database = crate::query::database_of(transaction, context.database)?;
-                catalog.table(&database, table)?;
-                (database.clone(), format!("[{database}].[{table}]"), "Table")
-            }
-        };
-        let current = catalog.policy(&database, entity, policy)?;
-        let parse = |base: BatchingPolicy, json: &str| {
-            BatchingPolicy::parse_over(base, json).map(|parsed| parsed.to_json()).map_err(|error| {
-                ServiceError::BadData {
-                    code: "BadRequest_InvalidPolicy".to_owned(),
-                    message: error.to_string(),
-                }
-            })
-        };
-        let new = match (&action, policy) {
-            (PolicyAction::Show, _) => current,
-            (PolicyAction::Delete, _) => {
-                catalog.set_policy(&database, entity, policy, None)?;
-                None
-            }
-            (PolicyAction::Alter(json), PolicyKind::IngestionBatching) => {
-                Some(parse(BatchingPolicy::KUSTO, json)?)
-            }
-            (PolicyAction::AlterMerge(json), PolicyKind::IngestionBatching) => {
-                let base = match &current {
-                    Some(json) => BatchingPolicy::parse_over(BatchingPolicy::KUSTO, json).map_err(bad)?,
-                    None => BatchingPolicy::KUSTO,
-                };
-                Some(parse(base, json)?)
-            }
-            (PolicyAction::Alter(json) | PolicyAction::AlterMerge(json), PolicyKind::StreamingIngestion) => {
-                let value: Value = serde_json::from_str(json).map_err(bad)?;
-                Some(value.to_string())
-            }
-        };
-        if let (PolicyAction::Alter(_) | PolicyAction::AlterMerge(_), Some(json)) = (&action, &new) {
-            catalog.set_policy(&database, entity, policy, Some(json))?;
-        }
-        Ok::<_, ServiceError>(((name, kind), new))
-    })?;
-    Ok(ResultTable::new(
-        "Table_0",
-        [
-            ("PolicyName", ColumnType::String),
-            ("EntityName", ColumnType::String),
-            ("Policy", ColumnType::String),
-            ("ChildEntities", ColumnType::String),
-            ("EntityType", ColumnType::String),
-        ],
-    )
-    .with_row(vec![
-        policy.policy_name().into(),
-        name.0.into(),
-        shown.unwrap_or_else(|| "null".to_owned()).into(),
-        "".into(),
-        name.1.into(),
-    ]))
 }

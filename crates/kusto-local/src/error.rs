@@ -140,7 +140,7 @@ impl ServiceError {
                 "Kusto.DataNode.Exceptions.EntityNameAlreadyExistsException",
                 true,
             ),
-            Self::Engine(EngineError::Schema(_)) => {
+            Self::Engine(EngineError::Schema(_) | EngineError::Refused(_)) => {
                 build(400, "BadRequest_InvalidSchema", "Kusto.Data.Exceptions.KustoBadRequestException", true)
             }
             Self::Engine(EngineError::ResultTooLarge { .. } | EngineError::Evaluation(_)) => build(

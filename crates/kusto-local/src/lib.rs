@@ -13,6 +13,7 @@ mod http;
 mod ingest;
 mod listen;
 mod query;
+mod requests;
 mod run;
 mod sas;
 mod source_hosts;

@@ -6,7 +6,9 @@ use crate::state::State;
 use kusto_engine::{Catalog, EngineError, ExtentScan, QueryLimits, QueryResult, run_plan, run_plan_over};
 use kusto_kql::ast::FunctionDef;
 use kusto_kql::plan::{OutputColumn, Plan, PlanSource};
-use kusto_kql::{Literal, Scope, check_pipeline, check_query, parse_function, parse_query};
+use kusto_kql::{
+    Literal, PolicyEntity, PolicyKind, Scope, check_pipeline, check_query, parse_function, parse_query,
+};
 use kusto_types::{DatabaseName, DateTime, TableSchema};
 use kusto_wire::{RequestProperties, ResultColumn, ResultTable};
 use rusqlite::Connection;
@@ -148,9 +150,13 @@ impl Scans {
             };
             state.config.access.check(connection, caller, &Need::Query(name.to_string()))?;
             let record = scope.catalog.table(&name, &table)?;
+            if is_enabled(&scope.catalog, &name, &table, PolicyKind::RestrictedViewAccess)? {
+                let need = Need::QueryRestricted(name.to_string(), table.clone());
+                state.config.access.check(connection, caller, &need)?;
+            }
             let extents = scope.catalog.extents(record.id)?;
             let root = state.store.root.join("extents");
-            scans.insert((database, table), ExtentScan { root, extents, schema: record.schema });
+            scans.insert((database, table), ExtentScan { root, extents, schema: record.stored_schema() });
         }
         Ok(Self(scans))
     }
@@ -160,6 +166,18 @@ impl Scans {
         let found = self.0.get(&key).cloned();
         found.ok_or_else(|| EngineError::NotFound { kind: "table", name: table.to_owned() })
     }
+}
+
+/// Whether a table's own policy of this kind is switched on.
+fn is_enabled(
+    catalog: &Catalog<'_>,
+    database: &DatabaseName,
+    table: &str,
+    policy: PolicyKind,
+) -> Result<bool, ServiceError> {
+    let json = catalog.policy(database, &PolicyEntity::Table(table.to_owned()), policy)?;
+    let policy: Value = json.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default();
+    Ok(crate::command::policy::member(&policy, "IsEnabled") == Some(&Value::Bool(true)))
 }
 
 /// A result as the wire has it.

@@ -114,6 +114,7 @@ pub async fn start(config: ServiceConfig, listener: TcpListener) -> Result<Runni
         arrivals: Notify::new(),
         sealed: Notify::new(),
         outcomes: Notify::new(),
+        requests: crate::requests::Requests::default(),
         flushes: Mutex::new(Vec::new()),
         http,
     });

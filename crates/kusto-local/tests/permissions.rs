@@ -26,7 +26,7 @@ const CALLERS: [(&str, Option<&str>, Option<(&str, &str)>); 12] = [
 
 /// What is asked, and the least role by the documentation. `{t}` is the caller's own table,
 /// `{n}` a name that is not taken.
-const COMMANDS: [(&str, &str); 28] = [
+const COMMANDS: [(&str, &str); 40] = [
     ("query", "{t} | count"),
     ("query of another database", "database('Other').T | count"),
     (".show version", ".show version"),
@@ -57,6 +57,21 @@ const COMMANDS: [(&str, &str); 28] = [
     (".create database", ".create database {n}c"),
     (".show table extents", ".show table {t} extents"),
     (".clear table data", ".clear table {t} data"),
+    (".alter table", ".alter table {t} (a:long, b:string)"),
+    (".alter table docstring", ".alter table {t} docstring 'x'"),
+    (".alter table policy retention", ".alter table {t} policy retention softdelete = 9d"),
+    (".drop column", ".drop column {t}.b"),
+    (".create tables", ".create tables {n}d (a:long), {n}e (a:long)"),
+    (".create function", ".create function {n}f () { print 1 }"),
+    (".show functions", ".show functions"),
+    (".drop function", ".drop function {n}f ifexists"),
+    (".drop extents", ".drop extents from {t}"),
+    (
+        ".show principal access",
+        ".show principal access with (accesstype='ingest', database='D', table='{t}')",
+    ),
+    (".show queries", ".show queries"),
+    (".rename table", ".rename table {t} to {t}"),
     (".drop table", ".drop table {t}"),
 ];
 

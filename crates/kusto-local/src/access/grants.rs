@@ -93,4 +93,21 @@ impl Grants<'_> {
         )?;
         Ok(())
     }
+
+    /// Takes the grants on tables along to their new names, all at once.
+    pub(crate) fn rename_tables(&self, database: &str, names: &[(&str, &str)]) -> rusqlite::Result<()> {
+        let rename = |from: &str, to: &str| {
+            self.0.execute(
+                "UPDATE grants SET table_name = ?3 WHERE database = ?1 AND table_name = ?2",
+                params![database, from, to],
+            )
+        };
+        for (number, (old, _)) in names.iter().enumerate() {
+            rename(old, &format!("\u{1}{number}"))?;
+        }
+        for (number, (_, new)) in names.iter().enumerate() {
+            rename(&format!("\u{1}{number}"), new)?;
+        }
+        Ok(())
+    }
 }

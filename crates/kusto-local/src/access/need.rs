@@ -2,7 +2,9 @@
 //! that every path asks.
 
 use super::{Caller, Grants};
-use kusto_kql::{Command, CreateMode, FillMode, PolicyAction, PolicyEntity, Role};
+use kusto_kql::{
+    Command, CreateMode, ExtentChoice, FillMode, FunctionCommand, PolicyAction, PolicyEntity, Role,
+};
 use std::fmt;
 
 /// What a caller must be allowed to do.
@@ -14,6 +16,8 @@ pub(crate) enum Need {
     Service,
     /// Read the data of a database.
     Query(String),
+    /// Read a table whose policy restricts it.
+    QueryRestricted(String, String),
     /// See the metadata of a database.
     Show(String),
     /// Make tables in a database.
@@ -34,6 +38,12 @@ impl fmt::Display for Need {
             Self::AnyRole => f.write_str("use the service (any role)"),
             Self::Service => f.write_str("administer the service (AllDatabasesAdmin)"),
             Self::Query(database) => write!(f, "query database {database} (Database Viewer)"),
+            Self::QueryRestricted(database, table) => {
+                write!(
+                    f,
+                    "query restricted table {table} of database {database} (Database Unrestricted Viewer)"
+                )
+            }
             Self::Show(database) => write!(f, "see the metadata of database {database} (Database Monitor)"),
             Self::CreateTable(database) => write!(f, "create tables in database {database} (Database User)"),
             Self::IngestAll(database) => {
@@ -61,7 +71,9 @@ impl Need {
             | Self::CreateTable(database)
             | Self::IngestAll(database)
             | Self::ManageDatabase(database) => (database, None),
-            Self::Ingest(database, table) | Self::ManageTable(database, table) => (database, Some(table)),
+            Self::Ingest(database, table)
+            | Self::ManageTable(database, table)
+            | Self::QueryRestricted(database, table) => (database, Some(table)),
         };
         let in_database = grants.roles(caller, database, "")?;
         let on_table = match table {
@@ -73,6 +85,10 @@ impl Need {
 
     fn is_met_by(&self, in_database: &[Role], on_table: &[Role]) -> bool {
         let database = |roles: &[Role]| roles.iter().any(|role| in_database.contains(role));
+        // A restricted table is closed to admins too, until they give themselves the role.
+        if matches!(self, Self::QueryRestricted(..)) {
+            return database(&[Role::UnrestrictedViewer]);
+        }
         if database(&[Role::Admin]) {
             return !matches!(self, Self::Service);
         }
@@ -88,7 +104,7 @@ impl Need {
             }
             Self::ManageTable(..) => on_table.contains(&Role::Admin),
             Self::AnyRole => !in_database.is_empty() || !on_table.is_empty(),
-            Self::ManageDatabase(_) | Self::Service => false,
+            Self::ManageDatabase(_) | Self::Service | Self::QueryRestricted(..) => false,
         }
     }
 }
@@ -108,6 +124,13 @@ pub(crate) fn of_command(command: &Command, database: &str, exists: impl Fn(&str
         | Command::ShowCluster
         | Command::ShowDatabases
         | Command::ShowCapacity { .. }
+        | Command::ShowAbsent(_)
+        | Command::ShowPrincipalAccess { .. }
+        | Command::ShowExportContainers
+        // Each command of a script asks for what it needs.
+        | Command::ExecuteScript { .. }
+        // Whoever has the id of an operation was given it.
+        | Command::ShowQueuedOperation { .. }
         | Command::ShowOperationDetails { .. } => vec![Need::AnyRole],
         // Whoever has the id of an operation was given it.
         Command::ShowOperations { ids } if !ids.is_empty() => vec![Need::AnyRole],
@@ -118,12 +141,28 @@ pub(crate) fn of_command(command: &Command, database: &str, exists: impl Fn(&str
         | Command::ShowMappings { .. }
         | Command::ShowExtents { .. }
         | Command::ShowIngestionFailures { .. }
+        | Command::ShowIngestionBatches
         | Command::ShowIngestionSources => show(),
+        Command::ShowEntities | Command::ShowRequests(_) => vec![Need::Service],
         Command::CreateDatabase { .. } => vec![Need::Service],
-        Command::CreateTable { name, mode, .. } => match mode {
-            CreateMode::CreateMerge if exists(name) => vec![manage(name)],
-            CreateMode::Create | CreateMode::CreateMerge | CreateMode::IfNotExists => vec![create()],
-        },
+        Command::CreateTables { tables, mode, .. } => tables
+            .iter()
+            .map(|table| match mode {
+                CreateMode::Alter | CreateMode::AlterMerge => manage(&table.name),
+                CreateMode::CreateMerge if exists(&table.name) => manage(&table.name),
+                CreateMode::Create | CreateMode::CreateMerge | CreateMode::IfNotExists => create(),
+            })
+            .collect(),
+        Command::RenameTables { names } => names.iter().map(|(old, _)| manage(old)).collect(),
+        Command::SetTableText { table, .. }
+        | Command::RenameColumn { table, .. }
+        | Command::DropColumns { table, .. }
+        | Command::AlterColumnType { table, .. } => vec![manage(table)],
+        Command::Function(FunctionCommand::Show { .. }) => show(),
+        Command::Function(FunctionCommand::Define { .. } | FunctionCommand::Drop { .. }) => vec![create()],
+        Command::DropExtents { extents: ExtentChoice::Table(table) } => vec![manage(table)],
+        // What they name is known only when the query has run: each table is asked for there.
+        Command::DropExtents { .. } | Command::ChangeExtentTags { .. } => show(),
         Command::DropTables { names, .. } => names.iter().map(|name| manage(name)).collect(),
         Command::ClearTable { name } => vec![manage(name)],
         Command::CreateMapping { table, .. } | Command::DropMapping { table, .. } => vec![ingest(table)],

@@ -15,7 +15,7 @@ use kusto_engine::{
     TableCommit, TableRecord,
 };
 use kusto_kql::{CreateMode, FillMode};
-use kusto_types::{ColumnType as T, DataFormat, TableName, TableSchema, Timespan, arrow_schema};
+use kusto_types::{ColumnType as T, DataFormat, TableName, TableSchema, Timespan};
 use kusto_wire::{AdditionalProperties, RequestProperties, ResultTable, SecretUrl};
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -229,7 +229,7 @@ fn fill(
         ));
     }
     let id = uuid::Uuid::new_v4().to_string();
-    let arrow = Arc::new(arrow_schema(&record.schema));
+    let arrow = Arc::new(record.stored_schema().arrow());
     let mut writer =
         ExtentWriter::create(&state.store.root.join("extents"), "query", id.clone(), arrow.clone())?;
     for chunk in &result.chunks {

@@ -1,12 +1,15 @@
 //! The `.show` and `.get` commands.
 
+pub(super) mod access;
+mod queued;
+
 use super::Context;
 use crate::ServiceError;
 use crate::http::{Address, StorageService};
 use crate::state::{CONTAINERS, QUEUES, State};
 use crate::store::reports::{FAILURE_QUEUE, STATUS_TABLE, SUCCESS_QUEUE};
 use kusto_engine::{Catalog, ExtentRecord, MappingRecord, TableRecord};
-use kusto_kql::{Command, PolicyEntity, SchemaShape};
+use kusto_kql::{Absent, Command, PolicyEntity, SchemaShape};
 use kusto_types::{ColumnType as T, DatabaseName, DateTime};
 use kusto_wire::{IngestionResources, ResultTable, SecretUrl};
 use rusqlite::Connection;
@@ -116,35 +119,6 @@ pub(super) fn named_entity(
     })
 }
 
-/// The principals of a database, or of a table.
-pub(super) fn principal_rows(
-    connection: &Connection,
-    database: &str,
-    table_name: &str,
-) -> Result<ResultTable, ServiceError> {
-    let place =
-        if table_name.is_empty() { format!("Database {database}") } else { format!("Table {table_name}") };
-    let mut result = table([
-        ("Role", T::String),
-        ("PrincipalType", T::String),
-        ("PrincipalDisplayName", T::String),
-        ("PrincipalObjectId", T::String),
-        ("PrincipalFQN", T::String),
-        ("Notes", T::String),
-    ]);
-    for grant in crate::access::Grants(connection).of(database, table_name)? {
-        result = result.with_row(vec![
-            format!("{place} {}", grant.role.display()).into(),
-            grant.principal.kind().display().into(),
-            grant.principal.id().into(),
-            grant.principal.id().into(),
-            grant.principal.to_string().into(),
-            grant.notes.into(),
-        ]);
-    }
-    Ok(result)
-}
-
 pub(super) fn show(
     state: &State,
     connection: &Connection,
@@ -157,17 +131,25 @@ pub(super) fn show(
         Command::IngestionResources => super::ingestion_resources(state, context.address)?.encode(),
         Command::IdentityToken => table([("AuthorizationContext", T::String)])
             .with_row(vec![crate::token::issue(&state.signer, context.caller).into()]),
-        Command::ShowExtents { table } => {
+        Command::ShowExtents { table, tags } => {
             let database = database()?;
             let tables = match table {
                 Some(name) => vec![catalog.table(&database, &name)?],
                 None => catalog.tables(&database)?,
             };
-            extent_rows(&catalog, &tables)?
+            let mut result = extent_table();
+            for record in &tables {
+                for extent in catalog.extents(record.id)? {
+                    if tags.iter().all(|condition| condition.holds(&extent.tags)) {
+                        result = with_extent(result, record, &extent);
+                    }
+                }
+            }
+            result
         }
         Command::ShowPrincipals { entity } => {
             let (database, table) = named_entity(connection, context, &entity)?;
-            principal_rows(connection, &database, &table)?
+            access::principal_rows(connection, &database, &table)?
         }
         Command::ShowVersion => table([
             ("BuildVersion", T::String),
@@ -299,6 +281,17 @@ pub(super) fn show(
             }
         },
         Command::ShowCapacity { resource } => capacity(state, resource.as_deref()),
+        Command::ShowEntities => entities(&catalog)?,
+        Command::ShowExportContainers => {
+            table([("StorageRoot", T::String)]).with_row(vec![export_container(state, context)?.into()])
+        }
+        Command::ShowPrincipalAccess { properties } => {
+            access::principal_access(state, connection, context, &properties)?
+        }
+        Command::ShowQueuedOperation { id, details } => queued::operation(connection, &id, details)?,
+        Command::ShowIngestionBatches => queued::batches(connection)?,
+        Command::ShowRequests(log) => state.requests.shown(log),
+        Command::ShowAbsent(absent) => absent_rows(absent),
         other => return Err(ServiceError::BadRequest(format!("the command {other:?} cannot be shown"))),
     })
 }
@@ -331,9 +324,9 @@ fn details_of(catalog: &Catalog<'_>, tables: &[TableRecord]) -> Result<ResultTab
     Ok(result)
 }
 
-/// The extents of some tables; a merged one has the time of its latest part twice.
-fn extent_rows(catalog: &Catalog<'_>, tables: &[TableRecord]) -> Result<ResultTable, ServiceError> {
-    let mut result = table([
+/// The columns of `.show extents`.
+pub(super) fn extent_table() -> ResultTable {
+    table([
         ("ExtentId", T::Guid),
         ("DatabaseName", T::String),
         ("TableName", T::String),
@@ -350,30 +343,29 @@ fn extent_rows(catalog: &Catalog<'_>, tables: &[TableRecord]) -> Result<ResultTa
         ("Tags", T::String),
         ("Kind", T::String),
         ("DeletedRowCount", T::Long),
-    ]);
-    for record in tables {
-        for extent in catalog.extents(record.id)? {
-            result = result.with_row(vec![
-                extent.id.into(),
-                record.database.as_str().into(),
-                record.name.as_str().into(),
-                extent.created.clone().into(),
-                (extent.original_size as f64).into(),
-                (extent.size as f64).into(),
-                (extent.size as f64).into(),
-                0.0.into(),
-                1.into(),
-                1.into(),
-                "".into(),
-                extent.rows.into(),
-                extent.created.into(),
-                extent.tags.join("\r\n").into(),
-                "StorageV3".into(),
-                0.into(),
-            ]);
-        }
-    }
-    Ok(result)
+    ])
+}
+
+/// An extent as a row; a merged one has the time of its latest part twice.
+pub(super) fn with_extent(result: ResultTable, record: &TableRecord, extent: &ExtentRecord) -> ResultTable {
+    result.with_row(vec![
+        extent.id.as_str().into(),
+        record.database.as_str().into(),
+        record.name.as_str().into(),
+        extent.created.as_str().into(),
+        (extent.original_size as f64).into(),
+        (extent.size as f64).into(),
+        (extent.size as f64).into(),
+        0.0.into(),
+        1.into(),
+        1.into(),
+        "".into(),
+        extent.rows.into(),
+        extent.created.as_str().into(),
+        extent.tags.join("\r\n").into(),
+        "StorageV3".into(),
+        0.into(),
+    ])
 }
 
 fn database_schema(
@@ -413,6 +405,17 @@ fn database_schema(
         }
         return Ok(result);
     }
+    let functions: Map<String, Value> = catalog
+        .functions(database)?
+        .into_iter()
+        .map(|function| {
+            let shown = json!({
+                "Name": function.name, "InputParameters": [], "Body": function.body, "Folder": function.folder,
+                "DocString": function.docstring, "FunctionKind": "Unknown", "OutputColumns": [],
+            });
+            (function.name, shown)
+        })
+        .collect();
     let members: Map<String, Value> = tables
         .iter()
         .map(|record| {
@@ -423,13 +426,13 @@ fn database_schema(
         })
         .collect();
     let schema = json!({"Databases": {database.as_str(): {
-        "Name": database, "Tables": members, "ExternalTables": {}, "MaterializedViews": {}, "Functions": {},
+        "Name": database, "Tables": members, "ExternalTables": {}, "MaterializedViews": {}, "Functions": functions,
         "MajorVersion": 1, "MinorVersion": 0,
     }}});
     Ok(table([("DatabaseSchema", T::String)]).with_row(vec![schema.to_string().into()]))
 }
 
-fn instant(ticks: Option<i64>) -> Value {
+pub(super) fn instant(ticks: Option<i64>) -> Value {
     ticks.and_then(DateTime::from_ticks).map_or(Value::Null, |at| at.to_string().into())
 }
 
@@ -534,6 +537,92 @@ fn operations(connection: &Connection, ids: &[String]) -> Result<ResultTable, Se
         }
     }
     Ok(result)
+}
+
+/// `.show databases entities`: what is in every database.
+fn entities(catalog: &Catalog<'_>) -> Result<ResultTable, ServiceError> {
+    let mut result = table(
+        [
+            "DatabaseName",
+            "EntityType",
+            "EntityName",
+            "DocString",
+            "Folder",
+            "CslInputSchema",
+            "Content",
+            "CslOutputSchema",
+        ]
+        .map(|name| (name, T::String)),
+    );
+    for database in catalog.databases()? {
+        for record in catalog.tables(&database)? {
+            result = result.with_row(vec![
+                database.as_str().into(),
+                "Table".into(),
+                record.name.as_str().into(),
+                record.docstring.as_str().into(),
+                record.folder.as_str().into(),
+                record.schema.csl().into(),
+                "".into(),
+                "".into(),
+            ]);
+        }
+        for function in catalog.functions(&database)? {
+            result = result.with_row(vec![
+                database.as_str().into(),
+                "Function".into(),
+                function.name.into(),
+                function.docstring.into(),
+                function.folder.into(),
+                function.parameters.into(),
+                function.body.into(),
+                "".into(),
+            ]);
+        }
+    }
+    Ok(result)
+}
+
+/// A container that files can be put into: one of those for queued ingestion.
+fn export_container(state: &State, context: &Context<'_>) -> Result<String, ServiceError> {
+    let resources = super::ingestion_resources(state, context.address)?.encode();
+    let container = resources.rows.into_iter().find(|row| row[0] == "TempStorage");
+    let url = container.and_then(|row| row[1].as_str().map(str::to_owned));
+    url.ok_or_else(|| ServiceError::BadRequest("there is no storage to write to".to_owned()))
+}
+
+/// Lists that are always empty, with their columns.
+fn absent_rows(absent: Absent) -> ResultTable {
+    let texts = |names: &[&str]| ResultTable::new("Table_0", names.iter().map(|name| (*name, T::String)));
+    match absent {
+        Absent::ClusterPrincipals => texts(&[
+            "Role",
+            "PrincipalType",
+            "PrincipalDisplayName",
+            "PrincipalObjectId",
+            "PrincipalFQN",
+            "Notes",
+        ]),
+        Absent::PrincipalRoles => texts(&["Scope", "DisplayName", "AADObjectID", "Role"]),
+        Absent::RunningQueries => texts(&["ClientActivityId", "Text", "Database", "State", "User"]),
+        Absent::MaterializedViews => texts(&["Name", "SourceTable", "Query", "Folder", "DocString"]),
+        Absent::ExternalTables => texts(&["TableName", "TableType", "Folder", "DocString", "Properties"]),
+        Absent::EntityGroups => texts(&["Name", "Entities"]),
+        Absent::WorkloadGroups => texts(&["WorkloadGroupName", "WorkloadGroup"]),
+        Absent::StreamingFailures => table([
+            ("Database", T::String),
+            ("Table", T::String),
+            ("Principal", T::String),
+            ("RootActivityId", T::Guid),
+            ("IngestionProperties", T::Dynamic),
+            ("Count", T::Long),
+            ("FirstFailureOn", T::DateTime),
+            ("LastFailureOn", T::DateTime),
+            ("FailureKind", T::String),
+            ("ErrorCode", T::String),
+            ("Details", T::String),
+        ]),
+    }
 }
 
 /// How many ingestion commands may run at once, and how many do.

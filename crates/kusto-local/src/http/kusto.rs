@@ -2,10 +2,12 @@
 
 use super::{Call, set, text};
 use crate::ServiceError;
-use crate::command::{self, Context};
+use crate::access::Caller;
+use crate::command::{self, CommandResult, Context};
 use crate::state::State;
 use axum::response::Response;
 use http::StatusCode;
+use kusto_types::DateTime;
 use kusto_wire::{DataSetV1, DataSetV2, Framing, OneApiError, Request};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -114,6 +116,40 @@ pub(crate) fn not_found(call: &Call) -> Response {
     )
 }
 
+/// A request for the log of requests.
+struct Asked {
+    client: String,
+    activity: String,
+    caller: Caller,
+    database: Option<String>,
+    text: String,
+    started: DateTime,
+}
+
+impl Asked {
+    fn of(ids: &Ids, caller: &Caller, request: &Request) -> Self {
+        Self {
+            client: ids.client.clone(),
+            activity: ids.activity.clone(),
+            caller: caller.clone(),
+            database: request.db.clone(),
+            text: request.csl.clone(),
+            started: DateTime::now(),
+        }
+    }
+
+    fn record(self, state: &State, failure: Option<&ServiceError>) {
+        state.requests.record(
+            (&self.client, &self.activity),
+            &self.caller,
+            self.database.as_deref(),
+            &self.text,
+            self.started,
+            failure.map(ToString::to_string),
+        );
+    }
+}
+
 async fn read(call: Call) -> Result<Request, ServiceError> {
     let body = call.text(MAX_BODY).await.map_err(|_| {
         ServiceError::BadRequest(format!("the request body is over {MAX_BODY} bytes or broke off"))
@@ -130,14 +166,16 @@ pub(crate) async fn management(state: &Arc<State>, call: Call) -> Response {
         Ok(request) => request,
         Err(error) => return ids.fail(&error),
     };
+    let (log, asked) = (state.clone(), Asked::of(&ids, &caller, &request));
     let state = state.clone();
     let answer = tokio::task::spawn_blocking(move || -> Result<Value, ServiceError> {
         let trimmed = request.csl.trim_start();
         if trimmed.starts_with('.') {
             let context = Context { database: request.db.as_deref(), address: &address, caller: &caller };
-            let (table, piped) = command::run(&state, trimmed, &context)?;
-            let set = DataSetV1::single(table);
-            return Ok(if piped { set.encode_with_contents() } else { set.encode() });
+            return Ok(match command::run(&state, trimmed, &context)? {
+                CommandResult::Table(table) => DataSetV1::single(table).encode(),
+                CommandResult::Queried(tables) => DataSetV1 { tables }.encode_with_contents(),
+            });
         }
         let properties =
             request.properties().map_err(|error| ServiceError::BadRequest(format!("properties: {error}")))?;
@@ -145,7 +183,9 @@ pub(crate) async fn management(state: &Arc<State>, call: Call) -> Response {
         Ok(DataSetV1 { tables: results.iter().map(crate::query::to_table).collect() }.encode_with_contents())
     })
     .await;
-    match answer.map_err(ServiceError::from).and_then(|answer| answer) {
+    let answer = answer.map_err(ServiceError::from).and_then(|answer| answer);
+    asked.record(&log, answer.as_ref().err());
+    match answer {
         Ok(body) => ids.answer(&body),
         Err(error) => ids.fail(&error),
     }
@@ -158,13 +198,14 @@ pub(crate) async fn query(state: &Arc<State>, call: Call, format: ResultFormat) 
         Ok(request) => request,
         Err(error) => return ids.fail(&error),
     };
+    let (log, asked) = (state.clone(), Asked::of(&ids, &caller, &request));
     let state = state.clone();
     let (client, activity) = (ids.client.clone(), ids.activity.clone());
     let answer = tokio::task::spawn_blocking(move || -> Result<String, ServiceError> {
         let mut framing = Framing::Plain;
         let tables = if request.csl.trim_start().starts_with('.') {
             let context = Context { database: request.db.as_deref(), address: &address, caller: &caller };
-            vec![command::run(&state, request.csl.trim_start(), &context)?.0]
+            command::run(&state, request.csl.trim_start(), &context)?.tables()
         } else {
             let properties = request
                 .properties()
@@ -182,7 +223,9 @@ pub(crate) async fn query(state: &Arc<State>, call: Call, format: ResultFormat) 
         })
     })
     .await;
-    match answer.map_err(ServiceError::from).and_then(|answer| answer) {
+    let answer = answer.map_err(ServiceError::from).and_then(|answer| answer);
+    asked.record(&log, answer.as_ref().err());
+    match answer {
         Ok(body) => ids.answer_text(body),
         Err(error) => ids.fail(&error),
     }

@@ -6,7 +6,8 @@ use crate::ServiceError;
 use crate::state::State;
 use crate::store::{Store, blobs, reports};
 use kusto_engine::Catalog;
-use kusto_types::{DateTime, TICKS_PER_DAY};
+use kusto_kql::{PolicyEntity, PolicyKind};
+use kusto_types::{DatabaseName, DateTime, TICKS_PER_DAY};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -81,6 +82,8 @@ pub(crate) fn sweep(store: &Store, grace: Duration) -> Result<(), ServiceError> 
         transaction.execute("DELETE FROM rest_operations WHERE started < ?1", [week])?;
         transaction
             .execute("DELETE FROM rest_blobs WHERE operation NOT IN (SELECT id FROM rest_operations)", [])?;
+        transaction.execute("DELETE FROM failures WHERE failed < ?1", [week - 7 * TICKS_PER_DAY])?;
+        retain(&Catalog(transaction))?;
         let extents: HashSet<String> = Catalog(transaction).extent_paths()?.into_iter().collect();
         Ok::<_, ServiceError>((blobs::referenced(transaction)?, extents))
     })?;
@@ -88,6 +91,35 @@ pub(crate) fn sweep(store: &Store, grace: Duration) -> Result<(), ServiceError> 
     remove_unless(&store.root.join("staging"), "", grace, &|_| false);
     remove_unless(&store.root.join("extents"), "", grace, &|name| extent_files.contains(name));
     Ok(())
+}
+
+/// Drops the extents that are older than the retention policies keep them.
+fn retain(catalog: &Catalog<'_>) -> Result<(), ServiceError> {
+    for database in catalog.databases()? {
+        for table in catalog.tables(&database)? {
+            let Some(oldest) = oldest_kept(catalog, &database, table.name.as_str())? else { continue };
+            let dropped = catalog.drop_extents_before(table.id, oldest)?;
+            if dropped > 0 {
+                tracing::info!(%database, table = %table.name, dropped, "extents past their retention are gone");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What a table keeps was made at this instant or later; absent means everything.
+pub(crate) fn oldest_kept(
+    catalog: &Catalog<'_>,
+    database: &DatabaseName,
+    table: &str,
+) -> Result<Option<DateTime>, ServiceError> {
+    for entity in [PolicyEntity::Table(table.to_owned()), PolicyEntity::Database(String::new())] {
+        let Some(json) = catalog.policy(database, &entity, PolicyKind::Retention)? else { continue };
+        let policy = serde_json::from_str(&json).unwrap_or_default();
+        let period = crate::command::policy::retention(&policy)?;
+        return Ok(period.and_then(|period| DateTime::from_ticks(DateTime::now().ticks() - period.0)));
+    }
+    Ok(None)
 }
 
 fn remove_unless(folder: &std::path::Path, prefix: &str, grace: Duration, keep: &dyn Fn(&str) -> bool) {

@@ -56,7 +56,8 @@ fn merge_one(
     extents: &[ExtentRecord],
 ) -> Result<(), ServiceError> {
     let root = store.root.join("extents");
-    let merged = merge::write_merged(&root, &table.schema, extents, uuid::Uuid::new_v4().to_string())?;
+    let merged =
+        merge::write_merged(&root, &table.stored_schema(), extents, uuid::Uuid::new_v4().to_string())?;
     let replaced = store.transact(|transaction| merge::replace(transaction, table.id, extents, &merged))?;
     if !replaced {
         // Some went meanwhile; the new file is an orphan that the janitor takes.

@@ -6,9 +6,10 @@ use super::target::Target;
 use crate::ServiceError;
 use crate::store::reports::Outcome;
 use arrow_array::RecordBatch;
+use arrow_schema::Schema;
 use kusto_decode::{DecodeError, DecodeReport, Input, decode};
 use kusto_engine::{Commit, EngineError, Existing, ExtentFile, ExtentWriter, NewExtent, TableId};
-use kusto_types::{DateTime, TableSchema, arrow_schema};
+use kusto_types::DateTime;
 use kusto_wire::{AdditionalProperties, FailureStatus};
 use std::path::Path;
 use std::sync::Arc;
@@ -31,13 +32,8 @@ impl Stage {
         Self { root: root.to_owned(), folder, shared: None, shared_bytes: 0, finished: Vec::new() }
     }
 
-    fn writer(&self, schema: &TableSchema) -> Result<ExtentWriter, EngineError> {
-        ExtentWriter::create(
-            &self.root,
-            &self.folder,
-            uuid::Uuid::new_v4().to_string(),
-            Arc::new(arrow_schema(schema)),
-        )
+    fn writer(&self, stored: &Arc<Schema>) -> Result<ExtentWriter, EngineError> {
+        ExtentWriter::create(&self.root, &self.folder, uuid::Uuid::new_v4().to_string(), stored.clone())
     }
 
     /// Decodes one source. An error of the data is an outcome; only a fault of the
@@ -59,7 +55,7 @@ impl Stage {
             held_bytes += batch.get_array_memory_size();
             held.push(batch);
             if held_bytes > SHARED {
-                let mut writer = self.writer(&target.schema).map_err(sink)?;
+                let mut writer = self.writer(&target.stored).map_err(sink)?;
                 for batch in held.drain(..) {
                     writer.write(&batch).map_err(sink)?;
                 }
@@ -85,7 +81,7 @@ impl Stage {
             self.finished.push((writer.finish()?, report.raw_bytes));
         } else if !held.is_empty() {
             if self.shared.is_none() {
-                self.shared = Some(self.writer(&target.schema)?);
+                self.shared = Some(self.writer(&target.stored)?);
             }
             if let Some(writer) = &mut self.shared {
                 for batch in &held {

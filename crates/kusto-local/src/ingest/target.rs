@@ -4,16 +4,20 @@
 
 use crate::ServiceError;
 use crate::store::reports::Outcome;
+use arrow_schema::Schema;
 use kusto_decode::{DecodeRequest, Validation};
 use kusto_engine::{Catalog, TableId};
 use kusto_types::{DataFormat, DateTime, IngestionMapping, TableSchema};
 use kusto_wire::AdditionalProperties;
 use rusqlite::Connection;
+use std::sync::Arc;
 
 /// How a source is read into its table.
 pub(crate) struct Target {
     pub(crate) table: TableId,
     pub(crate) schema: TableSchema,
+    /// The columns as the table's files have them.
+    pub(crate) stored: Arc<Schema>,
     pub(crate) mapping: Option<IngestionMapping>,
     pub(crate) format: DataFormat,
     pub(crate) ignore_first_record: bool,
@@ -65,6 +69,16 @@ impl Target {
                 format!("creationTime {time:?} is not a datetime"),
             );
         }
+        let made = properties.creation_time.as_ref().and_then(|text| DateTime::parse(text));
+        let oldest = super::janitor::oldest_kept(&catalog, &database, table)?;
+        if let (Some(made), Some(oldest)) = (made, oldest)
+            && made < oldest
+        {
+            return fail(
+                "BadRequest_CreationTimeEarlierThanSoftDeletePeriod",
+                format!("creationTime {made} is before {oldest}, from which on the table keeps its rows"),
+            );
+        }
         let pattern = properties.other.iter().find(|(name, _)| name.eq_ignore_ascii_case("zipPattern"));
         let zip_pattern = match pattern.and_then(|(_, value)| value.as_str()).filter(|text| !text.is_empty())
         {
@@ -104,6 +118,7 @@ impl Target {
         };
         let target = Self {
             table: record.id,
+            stored: Arc::new(record.stored_schema().arrow()),
             schema: record.schema,
             mapping,
             format,

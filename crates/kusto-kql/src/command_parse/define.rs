@@ -1,0 +1,276 @@
+//! The commands that make, change, rename and drop databases, tables, mappings and
+//! functions.
+
+use crate::command::{
+    Command, CreateMode, FunctionCommand, FunctionMode, MappingMode, NewTable, PolicyEntity, PrincipalChange,
+    Role, TableText,
+};
+use crate::lexer::Token;
+use crate::{KqlError, Parser};
+
+impl Parser<'_> {
+    pub(super) fn define(&mut self, verb: &str, at: usize) -> Result<Command, KqlError> {
+        if self.eat_word("database") {
+            if verb == "create" || verb == "create-merge" {
+                let name = self.entity("a database")?;
+                let mut if_not_exists = verb == "create-merge";
+                while !matches!(self.peek(), Token::End | Token::Semicolon | Token::Pipe) {
+                    if_not_exists |= self.is_word("ifnotexists");
+                    self.advance();
+                }
+                return Ok(Command::CreateDatabase { name, if_not_exists });
+            }
+            let name = if self.is_word("policy") { String::new() } else { self.entity("a database")? };
+            return self.policy(verb, PolicyEntity::Database(name));
+        }
+        match self.peek_dashed().0.as_str() {
+            "function" => {
+                self.advance();
+                return self.define_function(verb, at);
+            }
+            "tables" => {
+                self.advance();
+                return self.define_tables(verb, at);
+            }
+            "tempstorage" if verb == "create" => {
+                self.advance();
+                return Ok(Command::ShowExportContainers);
+            }
+            "column" if verb == "alter" => {
+                self.advance();
+                return self.alter_column();
+            }
+            "extent" if verb == "alter" || verb == "alter-merge" => {
+                self.advance();
+                return self.change_extent_tags(verb);
+            }
+            _ => {}
+        }
+        if !self.eat_word("table") {
+            return Err(self.unknown_command(at));
+        }
+        let name = self.entity("a table")?;
+        if verb == "alter" || verb == "alter-merge" {
+            let text = match self.peek_dashed().0.as_str() {
+                "docstring" => Some(TableText::DocString),
+                "folder" => Some(TableText::Folder),
+                _ => None,
+            };
+            if let Some(text) = text {
+                self.advance();
+                let value = self.string("the text in quotes")?;
+                return Ok(Command::SetTableText { table: name, text, value });
+            }
+        }
+        if self.eat_word("ingestion") {
+            let mode = match verb {
+                "create" => MappingMode::Create,
+                "create-or-alter" => MappingMode::CreateOrAlter,
+                "alter" => MappingMode::Alter,
+                _ => return Err(self.unknown_command(at)),
+            };
+            let kind = self.mapping_kind()?;
+            self.keyword("mapping")?;
+            let mapping =
+                if self.is_string() { self.one_string()? } else { self.name("the mapping's name")? };
+            let json = self.string("the mapping as JSON in quotes")?;
+            return Ok(Command::CreateMapping { table: name, kind, name: mapping, json, mode });
+        }
+        if self.is_word("policy") {
+            return self.policy(verb, PolicyEntity::Table(name));
+        }
+        let columns = self.columns()?;
+        self.finish_tables(verb, at, vec![NewTable { name, columns }])
+    }
+
+    /// `.create tables A (a:long), B (b:string) with (...)`
+    fn define_tables(&mut self, verb: &str, at: usize) -> Result<Command, KqlError> {
+        let mut tables = Vec::new();
+        loop {
+            let name = self.entity("a table")?;
+            tables.push(NewTable { name, columns: self.columns()? });
+            if !self.eat(Token::Comma) {
+                return self.finish_tables(verb, at, tables);
+            }
+        }
+    }
+
+    fn finish_tables(&mut self, verb: &str, at: usize, tables: Vec<NewTable>) -> Result<Command, KqlError> {
+        let mut mode = match verb {
+            "create" => CreateMode::Create,
+            "create-merge" => CreateMode::CreateMerge,
+            "alter" => CreateMode::Alter,
+            "alter-merge" => CreateMode::AlterMerge,
+            _ => return Err(self.unknown_command(at)),
+        };
+        if self.eat_word("ifnotexists") {
+            mode = CreateMode::IfNotExists;
+        }
+        let properties = self.properties()?;
+        Ok(Command::CreateTables {
+            tables,
+            mode,
+            folder: property(&properties, "folder"),
+            docstring: property(&properties, "docstring"),
+        })
+    }
+
+    /// `.create-or-alter function with (folder="x") F (a:long) { print a }`
+    fn define_function(&mut self, verb: &str, at: usize) -> Result<Command, KqlError> {
+        let mut mode = match verb {
+            "create" => FunctionMode::Create,
+            "create-or-alter" => FunctionMode::CreateOrAlter,
+            "alter" => FunctionMode::Alter,
+            _ => return Err(self.unknown_command(at)),
+        };
+        if self.eat_word("ifnotexists") {
+            mode = FunctionMode::IfNotExists;
+        }
+        let properties = self.properties()?;
+        let name = self.entity("a function")?;
+        let start = self.at();
+        self.function_def()?;
+        let definition = &self.text[start..self.end_of_previous()];
+        // The definition was read, so that its first brace begins the body.
+        let body = definition.find('{').unwrap_or(definition.len());
+        Ok(Command::Function(FunctionCommand::Define {
+            name,
+            parameters: definition[..body].trim().to_owned(),
+            body: definition[body..].to_owned(),
+            folder: property(&properties, "folder"),
+            docstring: property(&properties, "docstring"),
+            mode,
+        }))
+    }
+
+    /// `.rename table A to B`, `.rename tables B = A, ...`, `.rename column T.a to b`
+    pub(super) fn rename(&mut self, at: usize) -> Result<Command, KqlError> {
+        if self.eat_word("table") {
+            let old = self.entity("a table")?;
+            self.keyword("to")?;
+            let new = self.entity("the table's new name")?;
+            return Ok(Command::RenameTables { names: vec![(old, new)] });
+        }
+        if self.eat_word("tables") {
+            let mut names = Vec::new();
+            loop {
+                let new = self.entity("the table's new name")?;
+                self.expect(Token::Assign, "= between the new name and the table")?;
+                names.push((self.entity("a table")?, new));
+                self.eat_word("ifexists");
+                if !self.eat(Token::Comma) {
+                    return Ok(Command::RenameTables { names });
+                }
+            }
+        }
+        if self.eat_word("column") {
+            let (table, column) = self.table_column()?;
+            self.keyword("to")?;
+            let new = self.name("the column's new name")?;
+            return Ok(Command::RenameColumn { table, column, new });
+        }
+        Err(self.unknown_command(at))
+    }
+
+    /// `T.c`, or `D.T.c`
+    fn table_column(&mut self) -> Result<(String, String), KqlError> {
+        let mut names = vec![self.name("a table")?];
+        while self.eat(Token::Dot) {
+            names.push(self.name("a column")?);
+        }
+        match (names.pop(), names.pop()) {
+            (Some(column), Some(table)) => Ok((table, column)),
+            _ => Err(self.unexpected(". and a column")),
+        }
+    }
+
+    /// `.alter column T.c type=long`
+    fn alter_column(&mut self) -> Result<Command, KqlError> {
+        let (table, column) = self.table_column()?;
+        self.keyword("type")?;
+        self.expect(Token::Assign, "= and the type")?;
+        let column_type = self.column_type()?;
+        Ok(Command::AlterColumnType { table, column, column_type })
+    }
+
+    /// Exactly one string token: the mapping's name and its JSON stand side by side and
+    /// must not be joined.
+    fn one_string(&mut self) -> Result<String, KqlError> {
+        if self.is_string() {
+            Ok(crate::literal::string_value(self.advance()))
+        } else {
+            Err(self.unexpected("a string"))
+        }
+    }
+
+    pub(super) fn drop_entity(&mut self) -> Result<Command, KqlError> {
+        let at = self.at();
+        if self.eat_word("database") {
+            let entity = PolicyEntity::Database(self.entity("a database")?);
+            return self.change_principals(entity, PrincipalChange::Drop);
+        }
+        if self.eat_word("function") {
+            let name = self.entity("a function")?;
+            let if_exists = self.eat_word("ifexists");
+            return Ok(Command::Function(FunctionCommand::Drop { name, if_exists }));
+        }
+        if self.eat_word("column") {
+            let (table, column) = self.table_column()?;
+            return Ok(Command::DropColumns { table, columns: vec![column] });
+        }
+        if self.eat_word("extents") {
+            return self.drop_extents();
+        }
+        if self.eat_word("extent") {
+            return self.drop_extent(at);
+        }
+        if self.eat_word("tables") {
+            self.expect(Token::Open, "( and the tables")?;
+            let mut names = Vec::new();
+            while !self.eat(Token::Close) {
+                names.push(self.entity("a table")?);
+                if !self.eat(Token::Comma) && self.peek() != Token::Close {
+                    return Err(self.unexpected(", or )"));
+                }
+            }
+            let if_exists = self.eat_word("ifexists");
+            return Ok(Command::DropTables { names, if_exists });
+        }
+        if !self.eat_word("table") {
+            return Err(self.unknown_command(at));
+        }
+        let name = self.entity("a table")?;
+        if Role::ALL.iter().any(|(word, _)| self.is_word(word)) {
+            return self.change_principals(PolicyEntity::Table(name), PrincipalChange::Drop);
+        }
+        if self.eat_word("ingestion") {
+            let kind = self.mapping_kind()?;
+            self.keyword("mapping")?;
+            let mapping = self.string("the mapping's name in quotes")?;
+            return Ok(Command::DropMapping { table: name, kind, name: mapping });
+        }
+        if self.eat_word("columns") {
+            self.expect(Token::Open, "( and the columns")?;
+            let mut columns = Vec::new();
+            while !self.eat(Token::Close) {
+                columns.push(self.name("a column")?);
+                if !self.eat(Token::Comma) && self.peek() != Token::Close {
+                    return Err(self.unexpected(", or )"));
+                }
+            }
+            return Ok(Command::DropColumns { table: name, columns });
+        }
+        let if_exists = self.eat_word("ifexists");
+        let (word, count) = self.peek_dashed();
+        if word == "skip-seal" {
+            self.skip(count);
+        }
+        Ok(Command::DropTables { names: vec![name], if_exists })
+    }
+}
+
+/// A property of a `with (...)` list; empty when it is not there.
+fn property(properties: &[(String, String)], wanted: &str) -> String {
+    let found = properties.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted));
+    found.map(|(_, value)| value.clone()).unwrap_or_default()
+}

@@ -1,0 +1,110 @@
+//! The commands on extents: their tags, and which are dropped.
+
+use crate::command::{Command, ExtentChoice, TagChange, TagCondition, TagTest};
+use crate::lexer::Token;
+use crate::{KqlError, Parser};
+
+impl Parser<'_> {
+    /// `where tags has "drop-by:x" and tags !contains "y"`
+    pub(super) fn tag_conditions(&mut self) -> Result<Vec<TagCondition>, KqlError> {
+        let mut conditions = Vec::new();
+        if !self.eat_word("where") {
+            return Ok(conditions);
+        }
+        loop {
+            self.keyword("tags")?;
+            let negated = self.eat(Token::Bang);
+            let test = if self.eat_word("has") {
+                TagTest::Is
+            } else if self.eat_word("contains") {
+                TagTest::Contains
+            } else {
+                return Err(self.unexpected("has, !has, contains or !contains"));
+            };
+            let tag = self.string("a tag in quotes")?;
+            conditions.push(TagCondition { test, negated, tag });
+            if !self.eat_word("and") {
+                return Ok(conditions);
+            }
+        }
+    }
+
+    /// `.drop extents (id, ...) from T`, `.drop extents from T`, `.drop extents <| .show ...`
+    pub(super) fn drop_extents(&mut self) -> Result<Command, KqlError> {
+        if self.peek() == Token::InputPipe {
+            let query = self.rest_after_input_pipe()?;
+            return Ok(Command::DropExtents { extents: ExtentChoice::Query(query) });
+        }
+        if self.eat_word("from") {
+            let table = self.entity("a table")?;
+            return Ok(Command::DropExtents { extents: ExtentChoice::Table(table) });
+        }
+        let ids = self.extent_ids()?;
+        if self.eat_word("from") {
+            self.entity("a table")?;
+        }
+        Ok(Command::DropExtents { extents: ExtentChoice::Ids(ids) })
+    }
+
+    /// `.drop extent ID`, `.drop extent tags ("a") <| ...`
+    pub(super) fn drop_extent(&mut self, at: usize) -> Result<Command, KqlError> {
+        if self.is_word("tags") {
+            return self.extent_tags(TagChange::Drop);
+        }
+        let id = self.extent_id()?;
+        if id.is_empty() {
+            return Err(self.unknown_command(at));
+        }
+        if self.eat_word("from") {
+            self.entity("a table")?;
+        }
+        Ok(Command::DropExtents { extents: ExtentChoice::Ids(vec![id]) })
+    }
+
+    /// `.alter extent tags (...) <| ...`, `.alter-merge extent tags (...) <| ...`
+    pub(super) fn change_extent_tags(&mut self, verb: &str) -> Result<Command, KqlError> {
+        self.extent_tags(if verb == "alter" { TagChange::Set } else { TagChange::Add })
+    }
+
+    fn extent_tags(&mut self, change: TagChange) -> Result<Command, KqlError> {
+        self.keyword("tags")?;
+        self.expect(Token::Open, "( and the tags")?;
+        let mut tags = Vec::new();
+        while !self.eat(Token::Close) {
+            tags.push(self.string("a tag in quotes")?);
+            if !self.eat(Token::Comma) && self.peek() != Token::Close {
+                return Err(self.unexpected(", or )"));
+            }
+        }
+        let query = self.rest_after_input_pipe()?;
+        Ok(Command::ChangeExtentTags { change, tags, extents: ExtentChoice::Query(query) })
+    }
+
+    fn extent_ids(&mut self) -> Result<Vec<String>, KqlError> {
+        self.expect(Token::Open, "( and the ids of extents")?;
+        let mut ids = Vec::new();
+        while !self.eat(Token::Close) {
+            ids.push(self.extent_id()?);
+            if !self.eat(Token::Comma) && self.peek() != Token::Close {
+                return Err(self.unexpected(", or )"));
+            }
+        }
+        Ok(ids)
+    }
+
+    /// An id: bare or in quotes.
+    fn extent_id(&mut self) -> Result<String, KqlError> {
+        if self.is_string() {
+            return self.string("an extent id");
+        }
+        let start = self.at();
+        while !matches!(
+            self.peek(),
+            Token::End | Token::Semicolon | Token::Pipe | Token::Comma | Token::Close
+        ) && !self.is_word("from")
+        {
+            self.advance();
+        }
+        Ok(self.text[start..self.at()].chars().filter(|c| !c.is_whitespace()).collect())
+    }
+}

@@ -1,0 +1,294 @@
+//! The `.show` commands.
+
+use crate::command::{Absent, Command, FunctionCommand, PolicyAction, PolicyEntity, RequestLog, SchemaShape};
+use crate::lexer::Token;
+use crate::{KqlError, Parser};
+use kusto_types::MappingKind;
+
+impl Parser<'_> {
+    pub(super) fn show(&mut self) -> Result<Command, KqlError> {
+        let at = self.at();
+        let (word, _) = self.peek_dashed();
+        match word.as_str() {
+            "version" => {
+                self.advance();
+                Ok(Command::ShowVersion)
+            }
+            "cluster" => {
+                self.advance();
+                if self.eat_word("principals") {
+                    return Ok(Command::ShowAbsent(Absent::ClusterPrincipals));
+                }
+                self.eat_word("details");
+                Ok(Command::ShowCluster)
+            }
+            "databases" => {
+                self.advance();
+                if self.eat_word("schema") {
+                    return Ok(Command::ShowDatabaseSchema { shape: self.schema_shape()? });
+                }
+                if self.eat_word("entities") {
+                    return Ok(Command::ShowEntities);
+                }
+                if !self.eat_word("details") {
+                    self.eat_word("identity");
+                }
+                Ok(Command::ShowDatabases)
+            }
+            "schema" => {
+                self.advance();
+                Ok(Command::ShowDatabaseSchema { shape: self.schema_shape()? })
+            }
+            "operations" => {
+                self.advance();
+                self.show_operations()
+            }
+            "operation" => {
+                self.advance();
+                let id = self.operation_id()?;
+                self.keyword("details")?;
+                Ok(Command::ShowOperationDetails { id })
+            }
+            "capacity" => {
+                self.advance();
+                let resource = match self.peek() {
+                    Token::End | Token::Semicolon | Token::Pipe => None,
+                    _ => Some(self.peek_dashed().0),
+                };
+                if resource.is_some() {
+                    let (_, count) = self.peek_dashed();
+                    self.skip(count);
+                }
+                Ok(Command::ShowCapacity { resource })
+            }
+            "ingestion" => {
+                self.advance();
+                if self.eat_word("resources") {
+                    self.properties()?;
+                    Ok(Command::IngestionResources)
+                } else if self.eat_word("failures") {
+                    let properties = self.properties()?;
+                    let operation = properties
+                        .into_iter()
+                        .find(|(name, _)| name.eq_ignore_ascii_case("OperationId"))
+                        .map(|p| p.1);
+                    Ok(Command::ShowIngestionFailures { operation })
+                } else if self.eat_word("sources") {
+                    Ok(Command::ShowIngestionSources)
+                } else if self.eat_word("batches") {
+                    Ok(Command::ShowIngestionBatches)
+                } else {
+                    Err(self.unknown_command(at))
+                }
+            }
+            "tables" => {
+                self.advance();
+                let mut names = Vec::new();
+                if self.eat(Token::Open) {
+                    while !self.eat(Token::Close) {
+                        names.push(self.entity("a table")?);
+                        if !self.eat(Token::Comma) && self.peek() != Token::Close {
+                            return Err(self.unexpected(", or )"));
+                        }
+                    }
+                }
+                let details = self.eat_word("details");
+                Ok(Command::ShowTables { names, details })
+            }
+            "table" => {
+                self.advance();
+                let name = self.entity("a table")?;
+                self.show_table(name)
+            }
+            "database" => {
+                self.advance();
+                let name = if self.at_keyword(&[
+                    "schema",
+                    "policy",
+                    "ingestion",
+                    "cslschema",
+                    "principals",
+                    "extents",
+                    "details",
+                ]) {
+                    None
+                } else {
+                    Some(self.entity("a database")?)
+                };
+                if self.eat_word("schema") {
+                    Ok(Command::ShowDatabaseSchema { shape: self.schema_shape()? })
+                } else if self.eat_word("policy") {
+                    let entity = PolicyEntity::Database(name.unwrap_or_default());
+                    Ok(Command::Policy { entity, policy: self.policy_kind()?, action: PolicyAction::Show })
+                } else if self.eat_word("extents") {
+                    Ok(Command::ShowExtents { table: None, tags: self.tag_conditions()? })
+                } else if self.eat_word("details") {
+                    Ok(Command::ShowDatabases)
+                } else if self.eat_word("principals") {
+                    let entity = PolicyEntity::Database(name.unwrap_or_default());
+                    Ok(Command::ShowPrincipals { entity })
+                } else if self.eat_word("ingestion") {
+                    self.show_mappings(None)
+                } else {
+                    Err(self.unknown_command(at))
+                }
+            }
+            "functions" => {
+                self.advance();
+                Ok(Command::Function(FunctionCommand::Show { name: None }))
+            }
+            "function" => {
+                self.advance();
+                let name = self.entity("a function")?;
+                Ok(Command::Function(FunctionCommand::Show { name: Some(name) }))
+            }
+            "export" => {
+                self.advance();
+                self.keyword("containers")?;
+                Ok(Command::ShowExportContainers)
+            }
+            "principal" => {
+                self.advance();
+                if self.eat_word("roles") {
+                    return Ok(Command::ShowAbsent(Absent::PrincipalRoles));
+                }
+                self.keyword("access")?;
+                Ok(Command::ShowPrincipalAccess { properties: self.properties()? })
+            }
+            "streamingingestion" => {
+                self.advance();
+                self.keyword("failures")?;
+                Ok(Command::ShowAbsent(Absent::StreamingFailures))
+            }
+            "queued" => {
+                self.advance();
+                self.keyword("ingestion")?;
+                self.keyword("operations")?;
+                let id = self.string("the operation id in quotes")?;
+                let details = self.eat_word("details");
+                Ok(Command::ShowQueuedOperation { id, details })
+            }
+            "queries" | "commands" | "commands-and-queries" => {
+                self.skip(if word.contains('-') { 5 } else { 1 });
+                Ok(Command::ShowRequests(match word.as_str() {
+                    "queries" => RequestLog::Queries,
+                    "commands" => RequestLog::Commands,
+                    _ => RequestLog::Both,
+                }))
+            }
+            "running" => {
+                self.advance();
+                self.keyword("queries")?;
+                Ok(Command::ShowAbsent(Absent::RunningQueries))
+            }
+            "materialized-views" => {
+                self.skip(3);
+                Ok(Command::ShowAbsent(Absent::MaterializedViews))
+            }
+            "external" => {
+                self.advance();
+                self.keyword("tables")?;
+                Ok(Command::ShowAbsent(Absent::ExternalTables))
+            }
+            "entity_groups" => {
+                self.advance();
+                Ok(Command::ShowAbsent(Absent::EntityGroups))
+            }
+            "workload_groups" => {
+                self.advance();
+                Ok(Command::ShowAbsent(Absent::WorkloadGroups))
+            }
+            _ => Err(self.unknown_command(at)),
+        }
+    }
+
+    fn schema_shape(&mut self) -> Result<SchemaShape, KqlError> {
+        if !self.eat_word("as") {
+            return Ok(SchemaShape::Columns);
+        }
+        if self.eat_word("json") {
+            Ok(SchemaShape::Json)
+        } else if self.eat_word("csl") {
+            Ok(SchemaShape::Csl)
+        } else {
+            Err(self.unexpected("json or csl"))
+        }
+    }
+
+    fn show_table(&mut self, name: String) -> Result<Command, KqlError> {
+        if self.eat_word("schema") {
+            let shape = match self.schema_shape()? {
+                SchemaShape::Columns => SchemaShape::Json,
+                other => other,
+            };
+            Ok(Command::ShowTable { name, shape })
+        } else if self.eat_word("cslschema") {
+            Ok(Command::ShowTable { name, shape: SchemaShape::Csl })
+        } else if self.eat_word("principals") {
+            Ok(Command::ShowPrincipals { entity: PolicyEntity::Table(name) })
+        } else if self.eat_word("extents") {
+            Ok(Command::ShowExtents { table: Some(name), tags: self.tag_conditions()? })
+        } else if self.eat_word("details") {
+            Ok(Command::ShowTables { names: vec![name], details: true })
+        } else if self.eat_word("policy") {
+            let policy = self.policy_kind()?;
+            Ok(Command::Policy { entity: PolicyEntity::Table(name), policy, action: PolicyAction::Show })
+        } else if self.eat_word("ingestion") {
+            self.show_mappings(Some(name))
+        } else {
+            Ok(Command::ShowTable { name, shape: SchemaShape::Columns })
+        }
+    }
+
+    fn show_mappings(&mut self, table: Option<String>) -> Result<Command, KqlError> {
+        if self.eat_word("mappings") {
+            return Ok(Command::ShowMappings { table, kind: None, name: None });
+        }
+        let kind = self.mapping_kind()?;
+        if self.eat_word("mappings") {
+            return Ok(Command::ShowMappings { table, kind: Some(kind), name: None });
+        }
+        self.keyword("mapping")?;
+        let name = self.string("the mapping's name in quotes")?;
+        Ok(Command::ShowMappings { table, kind: Some(kind), name: Some(name) })
+    }
+
+    pub(super) fn mapping_kind(&mut self) -> Result<MappingKind, KqlError> {
+        let at = self.at();
+        let name = self.name("csv, json, avro, parquet, orc or w3clogfile")?;
+        MappingKind::parse(&name)
+            .ok_or_else(|| KqlError::syntax(at, format!("{name} is not a kind of ingestion mapping")))
+    }
+
+    /// An operation id: bare or in quotes.
+    fn operation_id(&mut self) -> Result<String, KqlError> {
+        if self.is_string() {
+            return self.string("an operation id");
+        }
+        let start = self.at();
+        while !matches!(
+            self.peek(),
+            Token::End | Token::Semicolon | Token::Pipe | Token::Comma | Token::Close
+        ) && !self.is_word("details")
+        {
+            self.advance();
+        }
+        let text: String = self.text[start..self.at()].chars().filter(|c| !c.is_whitespace()).collect();
+        if text.is_empty() { Err(self.unexpected("an operation id")) } else { Ok(text) }
+    }
+
+    fn show_operations(&mut self) -> Result<Command, KqlError> {
+        let mut ids = Vec::new();
+        if self.eat(Token::Open) {
+            while !self.eat(Token::Close) {
+                ids.push(self.operation_id()?);
+                if !self.eat(Token::Comma) && self.peek() != Token::Close {
+                    return Err(self.unexpected(", or )"));
+                }
+            }
+        } else if !matches!(self.peek(), Token::End | Token::Semicolon | Token::Pipe) {
+            ids.push(self.operation_id()?);
+        }
+        Ok(Command::ShowOperations { ids })
+    }
+}

@@ -1,0 +1,142 @@
+//! Policies of databases and tables: what they mean is settled where they are used, what
+//! is kept without effect is kept as it was given.
+
+use super::{Context, bad};
+use crate::ServiceError;
+use crate::state::State;
+use kusto_batch::BatchingPolicy;
+use kusto_engine::Catalog;
+use kusto_kql::{PolicyAction, PolicyEntity, PolicyKind};
+use kusto_types::{ColumnType, Timespan};
+use kusto_wire::ResultTable;
+use serde_json::Value;
+
+/// Shows, sets or removes a policy.
+pub(super) fn change(
+    state: &State,
+    context: &Context<'_>,
+    entity: &PolicyEntity,
+    policy: PolicyKind,
+    action: PolicyAction,
+) -> Result<ResultTable, ServiceError> {
+    let (name, shown) = state.store.transact(|transaction| {
+        let catalog = Catalog(transaction);
+        let (database, name, kind) = match entity {
+            PolicyEntity::Database(name) if !name.is_empty() => {
+                let database = catalog.database(name)?;
+                (database.clone(), format!("[{database}]"), "Database")
+            }
+            PolicyEntity::Database(_) => {
+                let database = crate::query::database_of(transaction, context.database)?;
+                (database.clone(), format!("[{database}]"), "Database")
+            }
+            PolicyEntity::Table(table) => {
+                let database = crate::query::database_of(transaction, context.database)?;
+                catalog.table(&database, table)?;
+                (database.clone(), format!("[{database}].[{table}]"), "Table")
+            }
+        };
+        let current = catalog.policy(&database, entity, policy)?;
+        let new = match &action {
+            PolicyAction::Show => current,
+            PolicyAction::Delete => {
+                catalog.set_policy(&database, entity, policy, None)?;
+                None
+            }
+            PolicyAction::Alter(json) => Some(settled(policy, None, json)?),
+            PolicyAction::AlterMerge(json) => Some(settled(policy, current.as_deref(), json)?),
+        };
+        if let (PolicyAction::Alter(_) | PolicyAction::AlterMerge(_), Some(json)) = (&action, &new) {
+            catalog.set_policy(&database, entity, policy, Some(json))?;
+        }
+        Ok::<_, ServiceError>(((name, kind), new))
+    })?;
+    Ok(ResultTable::new(
+        "Table_0",
+        [
+            ("PolicyName", ColumnType::String),
+            ("EntityName", ColumnType::String),
+            ("Policy", ColumnType::String),
+            ("ChildEntities", ColumnType::String),
+            ("EntityType", ColumnType::String),
+        ],
+    )
+    .with_row(vec![
+        policy.policy_name().into(),
+        name.0.into(),
+        shown.unwrap_or_else(|| "null".to_owned()).into(),
+        "".into(),
+        name.1.into(),
+    ]))
+}
+
+fn invalid(error: impl std::fmt::Display) -> ServiceError {
+    ServiceError::BadData { code: "BadRequest_InvalidPolicy".to_owned(), message: error.to_string() }
+}
+
+/// A policy's JSON as it is kept: over `base` where members are left out, checked where the
+/// service goes by it.
+fn settled(policy: PolicyKind, base: Option<&str>, json: &str) -> Result<String, ServiceError> {
+    if policy == PolicyKind::IngestionBatching {
+        let base = match base {
+            Some(json) => BatchingPolicy::parse_over(BatchingPolicy::KUSTO, json).map_err(bad)?,
+            None => BatchingPolicy::KUSTO,
+        };
+        return BatchingPolicy::parse_over(base, json).map(|policy| policy.to_json()).map_err(invalid);
+    }
+    let given: Value = serde_json::from_str(json).map_err(invalid)?;
+    let base: Value = base.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
+    let mut merged = match (base, &given) {
+        (Value::Object(base), Value::Object(given)) => {
+            let mut merged = base;
+            for (name, value) in given {
+                let known = merged.keys().find(|known| known.eq_ignore_ascii_case(name)).cloned();
+                merged.insert(known.unwrap_or_else(|| name.clone()), value.clone());
+            }
+            Value::Object(merged)
+        }
+        _ => given,
+    };
+    match policy {
+        PolicyKind::StreamingIngestion | PolicyKind::IngestionTime | PolicyKind::RestrictedViewAccess => {
+            if !member(&merged, "IsEnabled").is_some_and(Value::is_boolean)
+                && policy != PolicyKind::StreamingIngestion
+            {
+                return Err(invalid("the policy needs IsEnabled, true or false"));
+            }
+        }
+        PolicyKind::Retention => {
+            retention(&merged)?;
+            if let Value::Object(members) = &mut merged {
+                members.entry("SoftDeletePeriod").or_insert_with(|| "36500.00:00:00".into());
+                members.entry("Recoverability").or_insert_with(|| "Enabled".into());
+            }
+        }
+        PolicyKind::IngestionBatching
+        | PolicyKind::Caching
+        | PolicyKind::Merge
+        | PolicyKind::Sharding
+        | PolicyKind::RowOrder
+        | PolicyKind::Encoding
+        | PolicyKind::Partitioning
+        | PolicyKind::AutoDelete => {}
+    }
+    Ok(merged.to_string())
+}
+
+/// A member of a policy, by its name in any case.
+pub(crate) fn member<'v>(policy: &'v Value, name: &str) -> Option<&'v Value> {
+    policy.as_object()?.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+}
+
+/// How long rows are kept; absent means for ever.
+pub(crate) fn retention(policy: &Value) -> Result<Option<Timespan>, ServiceError> {
+    match member(policy, "SoftDeletePeriod") {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => match Timespan::parse(text) {
+            Some(period) if period.0 > 0 => Ok(Some(period)),
+            _ => Err(invalid(format!("SoftDeletePeriod {text:?} is not a span of time above zero"))),
+        },
+        Some(other) => Err(invalid(format!("SoftDeletePeriod {other} is not a span of time"))),
+    }
+}
