@@ -285,3 +285,38 @@ async fn whoever_makes_a_table_is_its_admin() {
     assert_eq!(wrong.0, 400);
     site.service.stop().await;
 }
+
+#[tokio::test]
+async fn restricted_tables_are_read_by_unrestricted_viewers_alone() {
+    let site = Site::start().await;
+    site.root("NetDefaultDB", ".create database D").await;
+    for text in [
+        ".create table T (a:long)",
+        ".create table Open (a:long)",
+        ".alter table T policy restricted_view_access true",
+        ".add database D viewers ('aadapp=app0;t')",
+        ".add database D admins ('aadapp=app1;t')",
+        ".add database D viewers ('aadapp=app2;t')",
+        ".add database D unrestrictedviewers ('aadapp=app2;t')",
+    ] {
+        site.root("D", text).await;
+    }
+    for (token, query, status) in [
+        ("t0", "T | count", 403),
+        ("t0", "Open | join kind=inner T on a", 403),
+        ("t0", "print toscalar(T | count)", 403),
+        ("t0", "Open | count", 200),
+        ("t1", "T | count", 403),
+        ("t2", "T | count", 200),
+        ("root", "T | count", 200),
+        ("t0", ".show version | union T", 403),
+    ] {
+        assert_eq!(site.command(Some(token), "D", query).await.0, status, "{token}: {query}");
+    }
+    // An admin may open the table.
+    assert_eq!(
+        site.command(Some("t1"), "D", ".alter table T policy restricted_view_access false").await.0,
+        200
+    );
+    assert_eq!(site.command(Some("t0"), "D", "T | count").await.0, 200);
+}

@@ -179,4 +179,56 @@ mod tests {
         assert!(!folder.path().join("staging/left").exists());
         assert!(!folder.path().join("extents/7-1").exists());
     }
+
+    #[test]
+    fn rows_past_their_retention_go() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let left = store
+            .transact::<_, ServiceError>(|transaction| {
+                let catalog = Catalog(transaction);
+                let database = DatabaseName::net_default();
+                let schema = kusto_types::TableSchema::of([("a", kusto_types::ColumnType::Long)]).unwrap();
+                let name = kusto_types::TableName::new("T").unwrap();
+                catalog.create_table(&database, &name, &schema, kusto_kql::CreateMode::Create, "", "")?;
+                let table = catalog.table(&database, "T")?;
+                let now = DateTime::now().ticks();
+                let extents = [1, 5, 20].map(|days| kusto_engine::NewExtent {
+                    file: kusto_engine::ExtentFile {
+                        id: days.to_string(),
+                        path: days.to_string(),
+                        rows: 1,
+                        size: 1,
+                    },
+                    original_size: 1,
+                    created: DateTime::from_ticks(now - days * TICKS_PER_DAY).map(|made| made.to_string()),
+                    tags: Vec::new(),
+                });
+                let commit = kusto_engine::Commit {
+                    table: table.id,
+                    extents: extents.to_vec(),
+                    unless_tagged: Vec::new(),
+                    existing: kusto_engine::Existing::Keep,
+                };
+                kusto_engine::TableCommit::commit(&kusto_engine::CatalogCommit, transaction, &commit)?;
+                let mut left = Vec::new();
+                let mut look = |catalog: &Catalog<'_>| -> Result<(), ServiceError> {
+                    retain(catalog)?;
+                    left.push(catalog.extents(table.id)?.len());
+                    Ok(())
+                };
+                look(&catalog)?;
+                // The database's policy, then the table's own instead of it.
+                let keep = |days: u32| format!(r#"{{"SoftDeletePeriod":"{days}.00:00:00"}}"#);
+                let of_database = PolicyEntity::Database(String::new());
+                catalog.set_policy(&database, &of_database, PolicyKind::Retention, Some(&keep(10)))?;
+                look(&catalog)?;
+                let of_table = PolicyEntity::Table("T".to_owned());
+                catalog.set_policy(&database, &of_table, PolicyKind::Retention, Some(&keep(3)))?;
+                look(&catalog)?;
+                Ok(left)
+            })
+            .unwrap();
+        assert_eq!(left, [3, 2, 1]);
+    }
 }
