@@ -1,15 +1,13 @@
 //! Zip archives: each file in one is read like a source of its own, one after the other.
 //! A file is unpacked to the disk first, since a damaged one must not leave half its rows.
 
+use crate::input::MAX_FILE;
 use crate::{DecodeError, DecodeReport, DecodeRequest, Input};
 use arrow_array::RecordBatch;
 use kusto_types::{Compression, sniff_compression};
 use std::fs::File;
 use std::io::{Cursor, Read, Seek, SeekFrom};
 use zip::ZipArchive;
-
-/// Most bytes of an unpacked file: what a cluster takes of one source.
-const MAX_FILE: u64 = 6 * 1024 * 1024 * 1024;
 
 fn invalid(error: impl std::fmt::Display) -> DecodeError {
     DecodeError::InvalidArchive(error.to_string())

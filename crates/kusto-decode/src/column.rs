@@ -2,8 +2,11 @@
 //! where Kusto's rules for values live.
 
 use crate::MAX_VALUE;
+use crate::transform::merged_bags;
 use arrow_array::builder::{BooleanBuilder, Float64Builder, Int32Builder, Int64Builder, StringBuilder};
 use arrow_array::{ArrayRef, RecordBatch};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use kusto_types::{
     ColumnType, DateTime, TableSchema, Timespan, Transform, arrow_schema, canonical_decimal, canonical_guid,
 };
@@ -126,16 +129,33 @@ impl Column {
         }
     }
 
-    /// A number of units since 1970, from text or the text of a JSON value.
-    pub(crate) fn push_unix(&mut self, text: &str, transform: Transform) {
+    /// A value that a mapping transforms, from text or the text of a JSON value.
+    /// `DropMappedFields` is done before: it looks at the whole mapping.
+    pub(crate) fn push_transformed(&mut self, text: &str, transform: Transform) {
+        match (transform, transform.nanos_per_unit()) {
+            (_, Some(unit)) => self.push_unix(text, unit),
+            (Transform::PropertyBagArrayToDictionary, _) => match serde_json::from_str(text) {
+                Ok(value) => self.push_json(&merged_bags(value).to_string()),
+                Err(_) => self.push_null(),
+            },
+            (Transform::BytesAsBase64, _) => {
+                let plain = json_string(text.trim()).unwrap_or(Cow::Borrowed(text));
+                self.push_text(&STANDARD.encode(plain.as_bytes()));
+            }
+            _ => self.push_json(text),
+        }
+    }
+
+    /// A number of units since 1970.
+    fn push_unix(&mut self, text: &str, nanos_per_unit: i128) {
         let text = text.trim().trim_matches('"');
         let nanos = match text.parse::<i64>() {
-            Ok(units) => Some(i128::from(units) * transform.nanos_per_unit()),
+            Ok(units) => Some(i128::from(units) * nanos_per_unit),
             Err(_) => text
                 .parse::<f64>()
                 .ok()
                 .filter(|units| units.is_finite())
-                .map(|units| (units * transform.nanos_per_unit() as f64) as i128),
+                .map(|units| (units * nanos_per_unit as f64) as i128),
         };
         let instant = nanos.and_then(DateTime::from_unix_nanos);
         match self.column_type {

@@ -285,7 +285,7 @@ pub(crate) fn decode(
             match origin {
                 Origin::Field(index, transform) => match (field(bytes, ends, *index), transform) {
                     (Some(text), None) => column.push_text(&text),
-                    (Some(text), Some(transform)) => column.push_unix(&text, *transform),
+                    (Some(text), Some(transform)) => column.push_transformed(&text, *transform),
                     (None, _) => column.push_null(),
                 },
                 Origin::Const(text) => column.push_text(text),

@@ -112,6 +112,42 @@ pub fn open(input: Input) -> Result<RawReader, DecodeError> {
     Ok(reader)
 }
 
+/// Most bytes of an unpacked file: what a cluster takes of one source.
+pub(crate) const MAX_FILE: u64 = 6 * 1024 * 1024 * 1024;
+
+/// The input as a file that can be read from any place: a gzip stream is unpacked into a
+/// file without a name.
+pub(crate) fn seekable(mut input: Input) -> Result<Input, DecodeError> {
+    let mut head = [0u8; 4];
+    let length = match &mut input {
+        Input::File(file) => {
+            file.seek(SeekFrom::Start(0)).map_err(DecodeError::Io)?;
+            let length = read_head(file, &mut head).map_err(DecodeError::Io)?;
+            file.seek(SeekFrom::Start(0)).map_err(DecodeError::Io)?;
+            length
+        }
+        Input::Bytes(bytes) => {
+            let length = bytes.len().min(4);
+            head[..length].copy_from_slice(&bytes[..length]);
+            length
+        }
+    };
+    if sniff_compression(&head[..length]) != Compression::Gzip {
+        return Ok(input);
+    }
+    let mut reader = open(input)?;
+    let mut file = tempfile::tempfile().map_err(DecodeError::Io)?;
+    let size = match std::io::copy(&mut (&mut reader).take(MAX_FILE + 1), &mut file) {
+        Ok(size) => size,
+        Err(error) => return Err(reader.fault(error)),
+    };
+    if size > MAX_FILE {
+        return Err(DecodeError::InvalidArchive(format!("it has more than {MAX_FILE} bytes unpacked")));
+    }
+    file.seek(SeekFrom::Start(0)).map_err(DecodeError::Io)?;
+    Ok(Input::File(file))
+}
+
 fn read_head(file: &mut File, head: &mut [u8; 4]) -> std::io::Result<usize> {
     let mut length = 0;
     while length < head.len() {

@@ -5,6 +5,7 @@
 use crate::column::Columns;
 use crate::input::{Input, open};
 use crate::json_frame::{Lines, Values};
+use crate::transform::{taken_below, without};
 use crate::{DecodeError, DecodeReport, DecodeRequest};
 use arrow_array::RecordBatch;
 use kusto_types::{DataFormat, MappingSource, PathStep, Transform};
@@ -21,6 +22,8 @@ enum Origin {
     Record(Option<Transform>),
     /// The whole record.
     Whole,
+    /// The object at these steps without what other columns take of it.
+    Rest(Vec<PathStep>, Vec<Vec<PathStep>>),
     Const(String),
     Location,
     LineNumber,
@@ -47,6 +50,9 @@ fn plan(request: &DecodeRequest<'_>) -> Plan {
             continue;
         };
         origins.push(match &element.source {
+            MappingSource::Path(path) if element.transform == Some(Transform::DropMappedFields) => {
+                Origin::Rest(path.steps().to_vec(), taken_below(mapping, element))
+            }
             MappingSource::Path(path) => match path.steps().split_first() {
                 None => Origin::Whole,
                 Some((PathStep::Property(first), rest)) => {
@@ -175,9 +181,15 @@ pub(crate) fn decode(
         for ((column, origin), value) in columns.columns.iter_mut().zip(&plan.origins).zip(values) {
             match (origin, value) {
                 (Origin::Record(None), Some(raw)) => column.push_json(raw),
-                (Origin::Record(Some(transform)), Some(raw)) => column.push_unix(raw, *transform),
+                (Origin::Record(Some(transform)), Some(raw)) => column.push_transformed(raw, *transform),
                 (Origin::Record(_), None) | (Origin::Absent, _) => column.push_null(),
                 (Origin::Whole, _) => column.push_json(&text),
+                (Origin::Rest(steps, taken), _) => {
+                    match descend(&text, steps).and_then(|raw| serde_json::from_str(raw).ok()) {
+                        Some(value) => column.push_json(&without(value, taken).to_string()),
+                        None => column.push_null(),
+                    }
+                }
                 (Origin::Const(constant), _) => column.push_text(constant),
                 (Origin::Location, _) => column.push_text(request.source_location),
                 (Origin::LineNumber, _) => column.push_text(&number.to_string()),

@@ -17,6 +17,7 @@ mod json_frame;
 mod parquet;
 mod record_batch;
 mod request;
+mod transform;
 mod w3c;
 
 pub use error::DecodeError;

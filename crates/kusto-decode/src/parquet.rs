@@ -1,7 +1,7 @@
 //! Parquet files, a row group after the other.
 
 use crate::column::Columns;
-use crate::input::Input;
+use crate::input::{Input, seekable};
 use crate::{DecodeError, DecodeReport, DecodeRequest, record_batch};
 use arrow_array::RecordBatch;
 use kusto_types::DataFormat;
@@ -13,9 +13,9 @@ fn wrong(error: impl std::fmt::Display) -> DecodeError {
     DecodeError::WrongFormat { format: DataFormat::Parquet, problem: error.to_string() }
 }
 
-/// Opens a Parquet file, with its size.
+/// Opens a Parquet file, with its size; one in a gzip stream is unpacked first.
 pub(crate) fn reader(input: Input) -> Result<(ParquetRecordBatchReader, u64), DecodeError> {
-    let (reader, size) = match input {
+    let (reader, size) = match seekable(input)? {
         Input::File(file) => {
             let size = file.metadata().map_err(DecodeError::Io)?.len();
             if size == 0 {

@@ -3,6 +3,7 @@
 
 use crate::DecodeRequest;
 use crate::column::{Column, Columns};
+use crate::transform::{taken_below, without};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
     Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
@@ -12,6 +13,8 @@ use arrow_array::types::{
 use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_cast::display::{ArrayFormatter, FormatOptions};
 use arrow_schema::{DataType, TimeUnit};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use kusto_types::{ColumnType, DateTime, MappingSource, PathStep, Transform};
 use serde_json::Value;
 
@@ -29,7 +32,16 @@ pub(crate) fn push(columns: &mut Columns, batch: &RecordBatch, request: &DecodeR
             },
             Some(None) => (0..rows).for_each(|_| target.push_null()),
             Some(Some(element)) => match &element.source {
+                MappingSource::Path(path) if element.transform == Some(Transform::DropMappedFields) => {
+                    let mapping = request.mapping.map(|mapping| taken_below(mapping, element));
+                    let taken = mapping.unwrap_or_default();
+                    for row in 0..rows {
+                        let value = at_steps(record_of(batch, row), path.steps());
+                        target.push_json(&without(value, &taken).to_string());
+                    }
+                }
                 MappingSource::Path(path) => match path.steps().split_first() {
+                    None => (0..rows).for_each(|row| target.push_json(&record_of(batch, row).to_string())),
                     Some((PathStep::Property(name), rest)) => match batch.column_by_name(name) {
                         Some(array) => push_array(target, column.column_type, array, rest, element.transform),
                         None => (0..rows).for_each(|_| target.push_null()),
@@ -50,6 +62,25 @@ pub(crate) fn push(columns: &mut Columns, batch: &RecordBatch, request: &DecodeR
     for _ in 0..batch.num_rows() {
         columns.row_done(0);
     }
+}
+
+/// A whole record as JSON.
+fn record_of(batch: &RecordBatch, row: usize) -> Value {
+    let schema = batch.schema();
+    let fields = schema.fields().iter().zip(batch.columns());
+    Value::Object(fields.map(|(field, column)| (field.name().clone(), json_of(column, row))).collect())
+}
+
+/// The part of a value that steps lead to.
+fn at_steps(mut value: Value, steps: &[PathStep]) -> Value {
+    for step in steps {
+        let next = match step {
+            PathStep::Property(name) => value.get_mut(name),
+            PathStep::Index(index) => value.get_mut(index),
+        };
+        value = next.map(Value::take).unwrap_or_default();
+    }
+    value
 }
 
 /// 100 ns ticks since 1970 of a time value.
@@ -155,22 +186,30 @@ fn push_array(
             continue;
         }
         if !steps.is_empty() {
-            let mut value = json_of(array, row);
-            for step in steps {
-                let next = match step {
-                    PathStep::Property(name) => value.get_mut(name),
-                    PathStep::Index(index) => value.get_mut(index),
-                };
-                value = next.map(Value::take).unwrap_or_default();
-            }
+            let value = at_steps(json_of(array, row), steps);
             match transform {
-                Some(transform) => target.push_unix(&value.to_string(), transform),
+                Some(transform) => target.push_transformed(&value.to_string(), transform),
                 None => target.push_json(&value.to_string()),
             }
             continue;
         }
         if let Some(transform) = transform {
-            target.push_unix(&text_of(array, row), transform);
+            let is_bytes = matches!(
+                array.data_type(),
+                DataType::Binary
+                    | DataType::LargeBinary
+                    | DataType::BinaryView
+                    | DataType::FixedSizeBinary(_)
+            );
+            if transform == Transform::BytesAsBase64 && is_bytes {
+                target.push_text(&STANDARD.encode(bytes_of(array, row)));
+                continue;
+            }
+            if transform == Transform::PropertyBagArrayToDictionary {
+                target.push_transformed(&json_of(array, row).to_string(), transform);
+                continue;
+            }
+            target.push_transformed(&text_of(array, row), transform);
             continue;
         }
         match array.data_type() {

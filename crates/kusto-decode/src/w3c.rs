@@ -108,7 +108,7 @@ pub(crate) fn decode(
                 Origin::Field(_, transform) => match position.map(|position| &values[position]) {
                     Some(value) if value != "-" => match transform {
                         None => column.push_text(value),
-                        Some(transform) => column.push_unix(value, *transform),
+                        Some(transform) => column.push_transformed(value, *transform),
                     },
                     _ => column.push_null(),
                 },

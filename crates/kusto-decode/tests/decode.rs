@@ -194,6 +194,30 @@ fn unix_times_transform() {
 }
 
 #[test]
+fn objects_are_taken_apart() {
+    let schema =
+        TableSchema::of([("id", T::Long), ("bag", T::Dynamic), ("rest", T::Dynamic), ("text", T::String)])
+            .unwrap();
+    let mapping = r#"[{"column":"id","path":"$.a.id"},
+        {"column":"bag","Properties":{"Path":"$.tags","Transform":"PropertyBagArrayToDictionary"}},
+        {"column":"rest","Properties":{"Path":"$","Transform":"DropMappedFields"}},
+        {"column":"text","Properties":{"Path":"$.a","Transform":"DropMappedFields"}}]"#;
+    let json = r#"{"a":{"id":7,"x":1},"tags":[{"k":"v"},{"l":[2]}],"more":true}
+{"tags":[1,{"k":1}],"a":{}}
+{"tags":"plain"}"#;
+    assert_eq!(
+        run_with(json.as_bytes(), DataFormat::Json, &schema, Some(mapping), |_| {}).unwrap().0,
+        [r#"7|{"k":"v","l":[2]}|{"more":true}|{"x":1}"#, r#"∅|[1,{"k":1}]|{}|{}"#, r#"∅|"plain"|{}|"#,]
+    );
+    let two = TableSchema::of([("key", T::String), ("inner", T::Dynamic)]).unwrap();
+    let mapping = r#"[{"column":"key","Properties":{"Path":"$.key","Transform":"BytesAsBase64"}},
+        {"column":"inner","Properties":{"Path":"$","Transform":"DropMappedFields"}}]"#;
+    let rows = run_with(AVRO, DataFormat::Avro, &two, Some(mapping), |_| {}).unwrap().0;
+    assert!(rows[0].starts_with(r#"AAAAAAAAAAAAAAAAAAAAAQ==|{"id":1,"name":"n1","v":0.5,"#), "{}", rows[0]);
+    assert!(!rows[0].contains("\"key\"") && rows[0].contains(r#""either":7"#), "{}", rows[0]);
+}
+
+#[test]
 fn gzip_is_seen_by_its_bytes_and_a_cut_stream_is_a_fault() {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
     for row in 0..50_000 {

@@ -76,6 +76,12 @@ pub enum Transform {
     DateTimeFromUnixMicroseconds,
     /// Nanoseconds since 1970 to datetime.
     DateTimeFromUnixNanoseconds,
+    /// An array of bags, `[{"a":1},{"b":2}]`, to one bag, `{"a":1,"b":2}`.
+    PropertyBagArrayToDictionary,
+    /// What no other column of the mapping takes of the object at the path.
+    DropMappedFields,
+    /// Bytes to base64 text.
+    BytesAsBase64,
 }
 
 impl Transform {
@@ -85,16 +91,32 @@ impl Transform {
             Self::DateTimeFromUnixMilliseconds => "DateTimeFromUnixMilliseconds",
             Self::DateTimeFromUnixMicroseconds => "DateTimeFromUnixMicroseconds",
             Self::DateTimeFromUnixNanoseconds => "DateTimeFromUnixNanoseconds",
+            Self::PropertyBagArrayToDictionary => "PropertyBagArrayToDictionary",
+            Self::DropMappedFields => "DropMappedFields",
+            Self::BytesAsBase64 => "BytesAsBase64",
         }
     }
 
-    /// Nanoseconds in one unit of the number.
-    pub fn nanos_per_unit(self) -> i128 {
+    /// Nanoseconds in one unit of the number, for those that make times of numbers.
+    pub fn nanos_per_unit(self) -> Option<i128> {
         match self {
-            Self::DateTimeFromUnixSeconds => 1_000_000_000,
-            Self::DateTimeFromUnixMilliseconds => 1_000_000,
-            Self::DateTimeFromUnixMicroseconds => 1_000,
-            Self::DateTimeFromUnixNanoseconds => 1,
+            Self::DateTimeFromUnixSeconds => Some(1_000_000_000),
+            Self::DateTimeFromUnixMilliseconds => Some(1_000_000),
+            Self::DateTimeFromUnixMicroseconds => Some(1_000),
+            Self::DateTimeFromUnixNanoseconds => Some(1),
+            Self::PropertyBagArrayToDictionary | Self::DropMappedFields | Self::BytesAsBase64 => None,
+        }
+    }
+
+    /// Whether the values of a kind of format can be transformed so.
+    fn is_for(self, kind: MappingKind) -> bool {
+        let is_flat = matches!(kind, MappingKind::Csv | MappingKind::W3cLogFile);
+        match self {
+            Self::PropertyBagArrayToDictionary | Self::DropMappedFields => !is_flat,
+            Self::BytesAsBase64 => {
+                matches!(kind, MappingKind::Avro | MappingKind::Parquet | MappingKind::Orc)
+            }
+            _ => true,
         }
     }
 }
@@ -242,13 +264,22 @@ impl IngestionMapping {
             Some("datetimefromunixmilliseconds") => Some(Transform::DateTimeFromUnixMilliseconds),
             Some("datetimefromunixmicroseconds") => Some(Transform::DateTimeFromUnixMicroseconds),
             Some("datetimefromunixnanoseconds") => Some(Transform::DateTimeFromUnixNanoseconds),
+            Some("propertybagarraytodictionary") => Some(Transform::PropertyBagArrayToDictionary),
+            Some("dropmappedfields") => Some(Transform::DropMappedFields),
+            Some("bytesasbase64") => Some(Transform::BytesAsBase64),
             Some(_) => {
                 return Err(fault(format!(
-                    "transform {} is not supported here; SourceLocation, SourceLineNumber and DateTimeFromUnix{{Seconds,Milliseconds,Microseconds,Nanoseconds}} are",
+                    "transform {} is not known; SourceLocation, SourceLineNumber, DateTimeFromUnix{{Seconds,Milliseconds,Microseconds,Nanoseconds}}, PropertyBagArrayToDictionary, DropMappedFields and BytesAsBase64 are",
                     transform_name.unwrap_or_default()
                 )));
             }
         };
+        if let Some(transform) = transform.filter(|transform| !transform.is_for(kind)) {
+            return Err(fault(format!(
+                "transform {} does not go with a {kind} mapping",
+                transform.wire_name()
+            )));
+        }
         let constant = member(properties, "constvalue").map(text);
         let source = if let Some(source) = from_transform {
             source
@@ -372,6 +403,17 @@ mod tests {
             (MappingKind::Csv, r#"[{"column":"a","Ordinal":"x"}]"#, "zero-based"),
             (MappingKind::Json, r#"[{"column":"a","path":"$..b"}]"#, "element 0"),
             (MappingKind::Json, r#"[{"column":"a","path":"$.b"},{"column":"a","path":"$.c"}]"#, "twice"),
+            (MappingKind::Json, r#"[{"column":"a","path":"$.b","transform":"Reverse"}]"#, "not known"),
+            (
+                MappingKind::Csv,
+                r#"[{"column":"a","Ordinal":0,"transform":"DropMappedFields"}]"#,
+                "does not go",
+            ),
+            (
+                MappingKind::Json,
+                r#"[{"column":"a","path":"$.b","transform":"BytesAsBase64"}]"#,
+                "does not go",
+            ),
         ] {
             let error = IngestionMapping::parse(kind, json).unwrap_err().to_string();
             assert!(error.contains(expected), "{json}: {error}");
