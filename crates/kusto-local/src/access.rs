@@ -3,10 +3,13 @@
 //! is the administrator, and there is nothing to check.
 
 mod grants;
+mod issuer;
 mod need;
 mod principal;
 
 pub(crate) use grants::{Grants, SCHEMA};
+pub use issuer::Issuer;
+pub(crate) use issuer::Issuers;
 pub(crate) use need::{Need, of_command};
 pub(crate) use principal::Caller;
 pub use principal::{Principal, PrincipalError};
@@ -20,7 +23,10 @@ use secrecy::{ExposeSecret, SecretString};
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
+    #[serde(default)]
     tokens: Vec<Entry>,
+    #[serde(default)]
+    issuers: Vec<Issuer>,
     #[serde(default)]
     admins: Vec<String>,
 }
@@ -36,6 +42,7 @@ struct Entry {
 #[derive(Debug, Clone, Default)]
 pub struct AccessConfig {
     tokens: Vec<(SecretString, Principal)>,
+    issuers: Vec<Issuer>,
     admins: Vec<Principal>,
 }
 
@@ -53,8 +60,20 @@ impl AccessConfig {
         self
     }
 
-    /// Reads `{"tokens": [{"token": "...", "principal": "aadapp=...;tenant"}], "admins":
-    /// ["aaduser=..."]}`.
+    /// Lets the bearers of an issuer's tokens in, as whom the tokens say they are.
+    #[must_use]
+    pub fn with_issuer(mut self, issuer: Issuer) -> Self {
+        self.issuers.push(issuer);
+        self
+    }
+
+    /// The issuers whose tokens are taken.
+    pub(crate) fn issuers(&self) -> &[Issuer] {
+        &self.issuers
+    }
+
+    /// Reads `{"tokens": [{"token": "...", "principal": "aadapp=...;tenant"}], "issuers":
+    /// [{"issuer": "https://...", "audiences": ["..."]}], "admins": ["aaduser=..."]}`.
     ///
     /// # Errors
     /// When the text is something else, a principal cannot be read, or nobody would be let
@@ -65,7 +84,7 @@ impl AccessConfig {
         let file: File = serde_json::from_str(json).map_err(|error| {
             let (line, column) = (error.line(), error.column());
             bad(format!(
-                "line {line}, column {column} is not {{\"tokens\": [{{\"token\", \"principal\"}}], \"admins\": []}}"
+                "line {line}, column {column} is not {{\"tokens\": [{{\"token\", \"principal\"}}], \"issuers\": [{{\"issuer\", \"audiences\"}}], \"admins\": []}}"
             ))
         })?;
         let principal = |text: &str| Principal::parse(text).map_err(|error| bad(error.to_string()));
@@ -76,11 +95,15 @@ impl AccessConfig {
             }
             access = access.with_token(&entry.token, principal(&entry.principal)?);
         }
+        for issuer in file.issuers {
+            issuer.check().map_err(bad)?;
+            access = access.with_issuer(issuer);
+        }
         for admin in &file.admins {
             access = access.with_admin(principal(admin)?);
         }
         if access.is_open() {
-            return Err(bad("there is no token, so nobody could sign in".to_owned()));
+            return Err(bad("there is no token and no issuer, so nobody could sign in".to_owned()));
         }
         Ok(access)
     }
@@ -94,11 +117,15 @@ impl AccessConfig {
 
     /// Whether nobody is asked who they are.
     pub fn is_open(&self) -> bool {
-        self.tokens.is_empty()
+        self.tokens.is_empty() && self.issuers.is_empty()
     }
 
-    /// Who sends a request.
-    pub(crate) fn identify(&self, headers: &HeaderMap) -> Result<Caller, ServiceError> {
+    /// Who sends a request: the bearer of a static token, or of one of an issuer's.
+    pub(crate) async fn identify(
+        &self,
+        headers: &HeaderMap,
+        issuers: &Issuers,
+    ) -> Result<Caller, ServiceError> {
         if self.is_open() {
             return Ok(Caller::anonymous());
         }
@@ -119,6 +146,7 @@ impl AccessConfig {
         }
         match found {
             Some(principal) => Ok(Caller::of(principal.clone())),
+            None if issuers.may_be_of(token) => issuers.identify(token).await,
             None => Err(ServiceError::Unauthenticated("the token is not known")),
         }
     }
@@ -154,19 +182,20 @@ fn same(known: &str, given: &str) -> bool {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_bearer_of_a_known_token_is_let_in() {
+    #[tokio::test]
+    async fn the_bearer_of_a_known_token_is_let_in() {
         let principal = Principal::parse("aadapp=one;t").unwrap();
         let access = AccessConfig::open().with_token("secret", principal.clone());
-        let identify = |header: Option<&str>| {
+        let none = Issuers::new(Vec::new(), reqwest::Client::new());
+        let identify = async |header: Option<&str>| {
             let mut headers = HeaderMap::new();
             if let Some(header) = header {
                 headers.insert("authorization", header.parse().unwrap());
             }
-            access.identify(&headers).ok().map(|caller| caller.principal)
+            access.identify(&headers, &none).await.ok().map(|caller| caller.principal)
         };
-        assert_eq!(identify(Some("Bearer secret")), Some(principal.clone()));
-        assert_eq!(identify(Some("bearer  secret ")), Some(principal));
+        assert_eq!(identify(Some("Bearer secret")).await, Some(principal.clone()));
+        assert_eq!(identify(Some("bearer  secret ")).await, Some(principal));
         for header in [
             None,
             Some("Bearer secre"),
@@ -175,9 +204,9 @@ mod tests {
             Some("Basic secret"),
             Some("secret"),
         ] {
-            assert_eq!(identify(header), None, "{header:?}");
+            assert_eq!(identify(header).await, None, "{header:?}");
         }
-        assert!(AccessConfig::open().identify(&HeaderMap::new()).unwrap().anonymous);
+        assert!(AccessConfig::open().identify(&HeaderMap::new(), &none).await.unwrap().anonymous);
         assert!(!format!("{access:?}").contains("secret\""));
     }
 
@@ -193,6 +222,9 @@ mod tests {
             (r#"{"tokens":[{"token":"hush hush","principal":"aaduser=j"}]}"#, "white space"),
             (r#"{"tokens":[{"token":"hush","principal":"aaduser=j","role":"x"}]}"#, "line 1"),
             (r#"{"tokens":[],"admins":["x"]}"#, "x"),
+            (r#"{"issuers":[{"issuer":"http://login.example","audiences":["a"]}]}"#, "not an https URL"),
+            (r#"{"issuers":[{"issuer":"https://login.example","audiences":[]}]}"#, "needs the audiences"),
+            (r#"{"issuers":[{"issuer":"login.example","audiences":["a"]}]}"#, "login.example"),
         ] {
             let error = AccessConfig::parse(json).unwrap_err().to_string();
             assert!(error.contains(says) && !error.contains("hush"), "{json}: {error}");

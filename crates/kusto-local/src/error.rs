@@ -55,6 +55,9 @@ pub enum ServiceError {
         /// When to try again, if that is known.
         after: Option<std::time::Duration>,
     },
+    /// Something that the service needs does not answer; the same request may succeed later.
+    #[error("{0}; try again later")]
+    Unavailable(String),
     /// The request does not say who sends it, or not in a way that is believed.
     #[error("{0}; send Authorization: Bearer with a token of this service")]
     Unauthenticated(&'static str),
@@ -153,6 +156,12 @@ impl ServiceError {
                 429,
                 "TooManyRequests",
                 "Kusto.DataNode.Exceptions.ControlCommandThrottledException",
+                false,
+            ),
+            Self::Unavailable(_) => build(
+                503,
+                "ServiceUnavailable",
+                "Kusto.Data.Exceptions.KustoServiceUnavailableException",
                 false,
             ),
             Self::Unauthenticated(_) => {

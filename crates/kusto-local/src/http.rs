@@ -118,9 +118,9 @@ pub(crate) async fn serve(state: Arc<State>, request: Request) -> Response {
     };
     // Storage goes by signatures, and a client must be able to ask where to sign in.
     if matches!(api, ["v1" | "v2", "rest", ..]) && api != ["v1", "rest", "auth", "metadata"] {
-        match state.config.access.identify(&call.headers) {
+        match state.config.access.identify(&call.headers, &state.issuers).await {
             Ok(caller) => call.caller = caller,
-            Err(error) => return kusto::Ids::of(&call).fail(&error),
+            Err(error) => return kusto::Ids::of(&call).refuse(&state, &error),
         }
     }
     match api {

@@ -22,7 +22,7 @@ mod store;
 mod tls;
 mod token;
 
-pub use access::{AccessConfig, Principal, PrincipalError};
+pub use access::{AccessConfig, Issuer, Principal, PrincipalError};
 pub use config::ServiceConfig;
 pub use error::ServiceError;
 pub use external::StorageAccount;

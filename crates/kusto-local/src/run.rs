@@ -109,13 +109,14 @@ pub async fn start(config: ServiceConfig, listener: TcpListener) -> Result<Runni
         background: tasks.clone(),
         account,
         store: Arc::new(store),
-        config,
         signer,
         arrivals: Notify::new(),
         sealed: Notify::new(),
         outcomes: Notify::new(),
+        issuers: crate::access::Issuers::new(config.access.issuers().to_vec(), http.clone()),
         requests: crate::requests::Requests::default(),
         flushes: Mutex::new(Vec::new()),
+        config,
         http,
     });
     let address = listener.local_addr().map_err(ServiceError::file(std::path::Path::new("listener")))?;

@@ -40,6 +40,8 @@ pub(crate) struct State {
     pub(crate) capacity_total: usize,
     /// Commands that run on after their answer.
     pub(crate) background: tokio_util::task::TaskTracker,
+    /// Who checks the tokens of issuers.
+    pub(crate) issuers: crate::access::Issuers,
     /// What was asked for lately.
     pub(crate) requests: crate::requests::Requests,
     /// For fetching blobs that are not ours.

@@ -17,6 +17,7 @@ const MAX_BODY: usize = 128 * 1024 * 1024;
 
 /// Where users of the public cloud sign in, and for what.
 const LOGIN: &str = "https://login.microsoftonline.com";
+const ORGANIZATIONS: &str = "https://login.microsoftonline.com/organizations";
 const RESOURCE: &str = "https://kusto.kusto.windows.net";
 
 /// Which result format an endpoint gives.
@@ -65,15 +66,21 @@ impl Ids {
             );
         }
         let mut response = self.error(status, &body);
-        if matches!(error, ServiceError::Unauthenticated(_)) {
-            // Java's v2 client sends its token only after this.
-            let challenge = format!(
-                "Bearer realm=\"\", authorization_uri=\"{LOGIN}/organizations\", resource=\"{RESOURCE}\""
-            );
-            set(&mut response, "www-authenticate", &challenge);
-        }
         if let ServiceError::Throttled { after: Some(after), .. } = error {
             set(&mut response, "retry-after", &after.as_secs().max(1).to_string());
+        }
+        response
+    }
+
+    /// The answer to a request whose sender is not known: where to sign in, and for what.
+    pub(crate) fn refuse(&self, state: &State, error: &ServiceError) -> Response {
+        let mut response = self.fail(error);
+        if matches!(error, ServiceError::Unauthenticated(_)) {
+            let (issuer, resource) = state.issuers.sign_in().unwrap_or((ORGANIZATIONS, RESOURCE));
+            // Java's v2 client sends its token only after this.
+            let challenge =
+                format!("Bearer realm=\"\", authorization_uri=\"{issuer}\", resource=\"{resource}\"");
+            set(&mut response, "www-authenticate", &challenge);
         }
         response
     }
@@ -91,11 +98,15 @@ pub(crate) fn auth_metadata(state: &State) -> Response {
     let sign_in = if state.config.access.is_open() {
         Value::Null
     } else {
+        let (issuer, resource) = state.issuers.sign_in().unwrap_or((LOGIN, RESOURCE));
+        // Clients put the tenant behind the endpoint themselves.
+        let login = url::Url::parse(issuer)
+            .map_or_else(|_| LOGIN.to_owned(), |url| url.origin().ascii_serialization());
         json!({
-            "LoginEndpoint": LOGIN, "LoginMfaRequired": false,
+            "LoginEndpoint": login, "LoginMfaRequired": false,
             "KustoClientAppId": "db662dc1-0cfe-4e1c-a843-19a68e65be58",
-            "KustoClientRedirectUri": "https://microsoft/kustoclient", "KustoServiceResourceId": RESOURCE,
-            "FirstPartyAuthorityUrl": format!("{LOGIN}/f8cdef31-a31e-4b4a-93e4-5f571e91255a"),
+            "KustoClientRedirectUri": "https://microsoft/kustoclient", "KustoServiceResourceId": resource,
+            "FirstPartyAuthorityUrl": format!("{login}/f8cdef31-a31e-4b4a-93e4-5f571e91255a"),
         })
     };
     text(StatusCode::OK, "application/json", json!({ "AzureAD": sign_in }).to_string())
