@@ -4,6 +4,7 @@
 #![expect(clippy::print_stdout, reason = "a chore's output is for the person who runs it")]
 
 mod api;
+mod conformance;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -23,11 +24,12 @@ const STEPS: &[Step] = &[
     ("deny", deny),
     ("rust", |root| {
         let arguments = ["test", "--workspace", "--exclude", "kusto-ingest", "--locked", "--no-fail-fast"];
-        run(root, "cargo", &arguments)
+        conformance::cargo_test(root, Command::new("cargo").args(arguments).current_dir(root))
     }),
     ("features", |root| {
         let package = ["--package", "kusto-ingest", "--all-features", "--locked"];
-        run(root, "cargo", &[&["test"], &package[..], &["--no-fail-fast"]].concat())?;
+        let arguments = [&["test"], &package[..], &["--no-fail-fast"]].concat();
+        conformance::cargo_test(root, Command::new("cargo").args(arguments).current_dir(root))?;
         for example in ["modes", "sources"] {
             run(root, "cargo", &[&["run", "--quiet"], &package[..], &["--example", example]].concat())?;
         }
@@ -35,14 +37,22 @@ const STEPS: &[Step] = &[
     }),
     ("sdk", sdk),
     ("azurite", azurite),
+    ("conformance", conformance::check),
 ];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_path_buf).unwrap_or_default();
-    if words == ["api"] {
-        return match api::write(&root) {
+    let written = match words.as_slice() {
+        ["api"] => Some(api::write(&root)),
+        ["conformance"] => Some(conformance::write(&root)),
+        // A whole run begins with no test passed.
+        ["test"] => conformance::begin(&root).err().map(Err),
+        _ => None,
+    };
+    if let Some(written) = written {
+        return match written {
             Ok(()) => ExitCode::SUCCESS,
             Err(problem) => {
                 eprintln!("{problem}");
@@ -57,7 +67,10 @@ fn main() -> ExitCode {
     };
     if wanted.is_empty() {
         let names: Vec<&str> = STEPS.iter().map(|(name, _)| *name).collect();
-        eprintln!("usage: cargo xtask test [{}]... | cargo xtask api", names.join("|"));
+        eprintln!(
+            "usage: cargo xtask test [{}]... | cargo xtask api | cargo xtask conformance",
+            names.join("|")
+        );
         return ExitCode::from(2);
     }
     for (name, step) in wanted {
@@ -150,13 +163,25 @@ fn sdk(root: &Path) -> Result<(), String> {
     }
     run(&work, "npm", &["ci", "--silent", "--no-audit", "--no-fund"])?;
     let kin: PathBuf = root.join("target/debug/kin");
+    let report = work.join("report.xml");
     let status = Command::new(&python)
-        .args(["-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", &text(&tests)])
+        .args([
+            "-m",
+            "pytest",
+            "-q",
+            "-rs",
+            "-p",
+            "no:cacheprovider",
+            "--junitxml",
+            &text(&report),
+            &text(&tests),
+        ])
         .env("KIN_BIN", &kin)
         .env("SDK_WORK", &work)
         .current_dir(&work)
         .status()
         .map_err(|error| format!("pytest cannot be started: {error}"))?;
+    conformance::pytest_report(root, &report)?;
     if status.success() { Ok(()) } else { Err(format!("pytest ended with {status}")) }
 }
 
@@ -212,12 +237,11 @@ fn azurite(root: &Path) -> Result<(), String> {
     let storage = format!(
         "AccountName={{account}};AccountKey={KEY};BlobEndpoint={blob};QueueEndpoint={queue};TableEndpoint={table}"
     );
-    let status = Command::new("cargo")
+    let mut command = Command::new("cargo");
+    command
         .args(["test", "--package", "kusto-ingest", "--all-features", "--locked", "--no-fail-fast"])
         .args(["--test", "modes"])
         .env("KIN_TEST_STORAGE", storage)
-        .current_dir(root)
-        .status()
-        .map_err(|error| format!("cargo cannot be started: {error}"))?;
-    if status.success() { Ok(()) } else { Err(format!("the suite on Azurite ended with {status}")) }
+        .current_dir(root);
+    conformance::cargo_test(root, &mut command).map_err(|problem| format!("the suite on Azurite: {problem}"))
 }

@@ -224,3 +224,23 @@ fn an_ingest_by_tag_commits_once_and_a_dropped_table_takes_nothing() {
     catalog.drop_table(&DatabaseName::net_default(), "T", false).unwrap();
     assert_eq!(CatalogCommit.commit(&connection, &commit).unwrap(), CommitOutcome::TableGone);
 }
+
+#[test]
+fn a_merge_keeps_the_time_of_each_row() {
+    let (connection, folder) = fixture();
+    let root = folder.path();
+    let times = "T | project k, n, at = ingestion_time() | order by n asc";
+    let before = query(&connection, root, times).unwrap();
+    assert_eq!(query(&connection, root, "T | distinct at = ingestion_time() | count").unwrap(), "[2]");
+    let table = Catalog(&connection).table(&DatabaseName::net_default(), "T").unwrap();
+    let extents = Catalog(&connection).extents(table.id).unwrap();
+    let merged = merge::write_merged(root, &table.stored_schema(), &extents, "m".to_owned()).unwrap();
+    assert!(merge::replace(&connection, table.id, &extents, &merged).unwrap());
+    assert_eq!(Catalog(&connection).extents(table.id).unwrap().len(), 1);
+    assert_eq!(query(&connection, root, times).unwrap(), before);
+    // A merge of merged extents keeps them too.
+    let extents = Catalog(&connection).extents(table.id).unwrap();
+    let again = merge::write_merged(root, &table.stored_schema(), &extents, "n".to_owned()).unwrap();
+    assert!(merge::replace(&connection, table.id, &extents, &again).unwrap());
+    assert_eq!(query(&connection, root, times).unwrap(), before);
+}
