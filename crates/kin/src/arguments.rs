@@ -121,8 +121,8 @@ pub(crate) struct Serve {
     #[arg(long, env = "KIN_STORAGE", hide_env_values = true, value_name = "CONNECTION")]
     pub(crate) storage: Option<String>,
     /// A JSON file that says who is let in: {"tokens": [{"token": "...", "principal":
-    /// "aadapp=ID;TENANT"}], "admins": ["aadapp=ID;TENANT"]}. Without one everyone is the
-    /// administrator.
+    /// "aadapp=ID;TENANT"}], "issuers": [{"issuer": "https://...", "audiences": ["..."]}],
+    /// "admins": ["aadapp=ID;TENANT"]}. Without one everyone is the administrator.
     #[arg(long, env = "KIN_ACCESS", value_name = "FILE")]
     pub(crate) access: Option<PathBuf>,
     /// Without --access, listen on an address that other machines reach all the same.

@@ -1,8 +1,11 @@
 //! Writes one extent: a Parquet file, complete and synced before anyone is told of it.
 
 use crate::EngineError;
-use arrow_array::RecordBatch;
-use arrow_schema::Schema;
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Int8Type, Int64Type, TimestampMicrosecondType};
+use arrow_array::{ArrayRef, Int8Array, Int64Array, RecordBatch, TimestampMicrosecondArray};
+use arrow_schema::{DataType, Field, FieldRef, Schema, TimeUnit};
+use kusto_types::{ColumnType, KUSTO_TYPE};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
@@ -23,13 +26,86 @@ pub struct ExtentFile {
     pub size: u64,
 }
 
+/// Ends the name of the column that holds the last digit of a datetime's ticks. No column of
+/// a user can have a # in its name.
+pub(crate) const DIGIT: &str = "#ticks";
+
+/// Ticks of a microsecond.
+const PER_MICROSECOND: i64 = 10;
+/// Ticks from year 1 to 1970.
+const EPOCH: i64 = 621_355_968_000_000_000;
+
+fn is_datetime(field: &Field) -> bool {
+    field.metadata().get(KUSTO_TYPE).is_some_and(|name| name == ColumnType::DateTime.kql_name())
+}
+
+/// The schema of a file of rows of a schema: a datetime is a timestamp of microseconds,
+/// which every reader of Parquet knows, and the digit that a timestamp has no room for
+/// stands in a column of its own behind all others.
+fn file_schema(schema: &Schema) -> Schema {
+    let mut fields: Vec<FieldRef> = Vec::with_capacity(schema.fields().len());
+    let mut digits: Vec<FieldRef> = Vec::new();
+    for field in schema.fields() {
+        if is_datetime(field) {
+            let timestamp = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+            fields.push(Arc::new(Field::clone(field).with_data_type(timestamp)));
+            digits.push(Arc::new(Field::new(format!("{}{DIGIT}", field.name()), DataType::Int8, true)));
+        } else {
+            fields.push(field.clone());
+        }
+    }
+    fields.extend(digits);
+    Schema::new(fields)
+}
+
+/// Columns as a file has them.
+fn file_columns(schema: &Schema, columns: &[ArrayRef]) -> Vec<ArrayRef> {
+    let mut stored: Vec<ArrayRef> = Vec::with_capacity(columns.len());
+    let mut digits: Vec<ArrayRef> = Vec::new();
+    for (field, column) in schema.fields().iter().zip(columns) {
+        if is_datetime(field) {
+            let ticks = column.as_primitive::<Int64Type>();
+            let micros =
+                ticks.iter().map(|ticks| ticks.map(|ticks| (ticks - EPOCH).div_euclid(PER_MICROSECOND)));
+            stored.push(Arc::new(micros.collect::<TimestampMicrosecondArray>().with_timezone("UTC")));
+            let digit = ticks
+                .iter()
+                .map(|ticks| ticks.map(|ticks| (ticks - EPOCH).rem_euclid(PER_MICROSECOND) as i8));
+            digits.push(Arc::new(digit.collect::<Int8Array>()));
+        } else {
+            stored.push(column.clone());
+        }
+    }
+    stored.extend(digits);
+    stored
+}
+
+/// A column of a file as rows have it; `None` when the file does not have it. Files of
+/// earlier versions have ticks for datetimes.
+pub(crate) fn column_of(batch: &RecordBatch, name: &str) -> Option<ArrayRef> {
+    let column = batch.column_by_name(name)?;
+    if !matches!(column.data_type(), DataType::Timestamp(TimeUnit::Microsecond, _)) {
+        return Some(column.clone());
+    }
+    let micros = column.as_primitive::<TimestampMicrosecondType>();
+    let digits = batch.column_by_name(&format!("{name}{DIGIT}"));
+    let digit =
+        |row: usize| digits.map_or(0, |digits| i64::from(digits.as_primitive::<Int8Type>().value(row)));
+    let ticks = micros.iter().enumerate().map(|(row, micros)| {
+        micros?.checked_mul(PER_MICROSECOND)?.checked_add(EPOCH)?.checked_add(digit(row))
+    });
+    Some(Arc::new(ticks.collect::<Int64Array>()))
+}
+
 /// Streams batches into a Parquet file; drops the file if it is not finished.
 pub struct ExtentWriter {
     id: String,
     relative: String,
     absolute: PathBuf,
     writer: Option<ArrowWriter<File>>,
+    /// Of the rows, and of the file.
     schema: Arc<Schema>,
+    stored: Arc<Schema>,
     rows: u64,
 }
 
@@ -51,8 +127,9 @@ impl ExtentWriter {
             .set_created_by("kusto-local".to_owned())
             .build();
         let file = File::create(&absolute)?;
-        let writer = ArrowWriter::try_new(file, schema.clone(), Some(properties))?;
-        Ok(Self { id, relative, absolute, writer: Some(writer), schema, rows: 0 })
+        let stored = Arc::new(file_schema(&schema));
+        let writer = ArrowWriter::try_new(file, stored.clone(), Some(properties))?;
+        Ok(Self { id, relative, absolute, writer: Some(writer), schema, stored, rows: 0 })
     }
 
     /// Rows so far.
@@ -65,7 +142,8 @@ impl ExtentWriter {
         let Some(writer) = self.writer.as_mut() else {
             return Err(EngineError::Extent("the writer is closed".into()));
         };
-        writer.write(&RecordBatch::try_new(self.schema.clone(), batch.columns().to_vec())?)?;
+        let columns = file_columns(&self.schema, batch.columns());
+        writer.write(&RecordBatch::try_new(self.stored.clone(), columns)?)?;
         self.rows += batch.num_rows() as u64;
         if writer.in_progress_size() > ROW_GROUP_BYTES {
             writer.flush()?;

@@ -8,8 +8,9 @@ use crate::{
 use arrow_array::RecordBatch;
 use arrow_schema::{DataType, Field, FieldRef, Schema};
 use kusto_kql::plan::HIDDEN_COLUMNS;
+use kusto_types::{ColumnType, KUSTO_TYPE};
 use rusqlite::Connection;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -63,7 +64,8 @@ pub fn write_merged(
 ) -> Result<ExtentFile, EngineError> {
     // The rows keep the times of their own ingestions, in a column that the schema has not.
     let mut fields: Vec<FieldRef> = schema.arrow().fields().iter().cloned().collect();
-    fields.push(Arc::new(Field::new(INGESTED, DataType::Int64, true)));
+    let datetime = HashMap::from([(KUSTO_TYPE.to_owned(), ColumnType::DateTime.kql_name().to_owned())]);
+    fields.push(Arc::new(Field::new(INGESTED, DataType::Int64, true).with_metadata(datetime)));
     let arrow = Arc::new(Schema::new(fields));
     let mut writer = ExtentWriter::create(root, "merged", id, arrow.clone())?;
     let scan = ExtentScan { root: root.to_owned(), schema: schema.clone(), extents: extents.to_vec() };

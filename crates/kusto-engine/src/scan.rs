@@ -1,6 +1,7 @@
 //! Reads the extents of a table as chunks of its current schema, only the columns that
 //! a plan needs.
 
+use crate::extent::{DIGIT, column_of};
 use crate::{EngineError, ExtentRecord, StoredSchema};
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray, new_null_array};
 use kusto_types::{ColumnType, DateTime, arrow_type};
@@ -41,14 +42,14 @@ pub(crate) fn absent(column_type: ColumnType, rows: usize) -> ArrayRef {
 
 /// The column of a merged extent that has the time at which each row was ingested; in an
 /// extent of one ingestion it is the same for all, and the catalog has it.
-pub(crate) const INGESTED: &str = "$IngestionTime";
+pub(crate) const INGESTED: &str = "#IngestionTime";
 
 /// The columns that no operator shows, in the order of
 /// [`HIDDEN_COLUMNS`](kusto_kql::plan::HIDDEN_COLUMNS).
 fn hidden_columns(extent: &ExtentRecord, batch: &RecordBatch) -> [ArrayRef; 3] {
     let rows = batch.num_rows();
-    let ingested = match batch.column_by_name(INGESTED) {
-        Some(stored) => stored.clone(),
+    let ingested = match column_of(batch, INGESTED) {
+        Some(stored) => stored,
         None => {
             let ticks = DateTime::parse(&extent.ingested).map(DateTime::ticks);
             Arc::new(Int64Array::from(vec![ticks; rows]))
@@ -82,7 +83,10 @@ impl ExtentScan {
                 .filter(|(_, needed)| **needed)
                 .map(|(name, _)| name.as_str())
                 .chain(needed.get(self.schema.names.len()).copied().unwrap_or(false).then_some(INGESTED))
-                .filter_map(|name| stored.index_of(name).ok())
+                .flat_map(|name| {
+                    [stored.index_of(name).ok(), stored.index_of(&format!("{name}{DIGIT}")).ok()]
+                })
+                .flatten()
                 .collect();
             // Every stored column is flat, so that a column's position is its leaf's.
             let mask = ProjectionMask::leaves(builder.parquet_schema(), leaves);
@@ -97,10 +101,7 @@ impl ExtentScan {
                     .iter()
                     .zip(&self.schema.names)
                     .map(|(column, name)| {
-                        batch
-                            .column_by_name(name)
-                            .cloned()
-                            .unwrap_or_else(|| absent(column.column_type, rows))
+                        column_of(&batch, name).unwrap_or_else(|| absent(column.column_type, rows))
                     })
                     .collect();
                 if needed.len() > columns.len() {

@@ -244,3 +244,59 @@ fn a_merge_keeps_the_time_of_each_row() {
     assert!(merge::replace(&connection, table.id, &extents, &again).unwrap());
     assert_eq!(query(&connection, root, times).unwrap(), before);
 }
+
+#[test]
+fn datetimes_are_timestamps_in_files_and_exact_in_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    let schema = TableSchema::of([("at", ColumnType::DateTime), ("span", ColumnType::Timespan)]).unwrap();
+    let texts = [
+        "0001-01-01T00:00:00Z",
+        "1969-12-31T23:59:59.9999999Z",
+        "2024-02-29T12:34:56.1234567Z",
+        "9999-12-31T23:59:59.9999999Z",
+    ];
+    let ticks: Vec<i64> = texts.iter().map(|text| DateTime::parse(text).unwrap().ticks()).collect();
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(ticks.iter().copied().map(Some).chain([None]).collect::<Int64Array>()),
+        Arc::new(Int64Array::from(vec![i64::MIN, -1, 0, 1, i64::MAX])),
+    ];
+    let memory = Arc::new(StoredSchema::plain(schema.clone()).arrow());
+    let mut writer = ExtentWriter::create(folder.path(), "x", "one".to_owned(), memory.clone()).unwrap();
+    writer.write(&RecordBatch::try_new(memory, columns).unwrap()).unwrap();
+    let file = writer.finish().unwrap();
+    let path = folder.path().join(&file.path);
+    let stored = parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(
+        std::fs::File::open(path).unwrap(),
+    )
+    .unwrap();
+    let timestamp =
+        arrow_schema::DataType::Timestamp(arrow_schema::TimeUnit::Microsecond, Some("UTC".into()));
+    assert_eq!(stored.schema().field_with_name("at").unwrap().data_type(), &timestamp);
+    let (connection, _folder) = fixture();
+    let catalog = Catalog(&connection);
+    let database = DatabaseName::net_default();
+    catalog
+        .create_table(&database, &TableName::new("D").unwrap(), &schema, CreateMode::Create, "", "")
+        .unwrap();
+    let table = catalog.table(&database, "D").unwrap();
+    let extent = NewExtent { file, original_size: 1, created: None, tags: Vec::new() };
+    let commit = Commit {
+        table: table.id,
+        extents: vec![extent],
+        unless_tagged: Vec::new(),
+        existing: Existing::Keep,
+    };
+    CatalogCommit.commit(&connection, &commit).unwrap();
+    let rows = query(&connection, folder.path(), "D | project at").unwrap();
+    let expected: Vec<String> = texts.iter().map(|text| format!("[\"{text}\"]")).collect();
+    assert_eq!(rows, expected.concat() + "[null]");
+    // Only one of the columns is read, in any order.
+    assert_eq!(
+        query(&connection, folder.path(), "D | where at > datetime(2025-01-01) | count").unwrap(),
+        "[1]"
+    );
+    assert_eq!(
+        query(&connection, folder.path(), "D | summarize min(span), max(span)").unwrap(),
+        "[\"-10675199.02:48:05.4775808\",\"10675199.02:48:05.4775807\"]"
+    );
+}

@@ -186,6 +186,7 @@ mod tests {
     async fn the_bearer_of_a_known_token_is_let_in() {
         let principal = Principal::parse("aadapp=one;t").unwrap();
         let access = AccessConfig::open().with_token("secret", principal.clone());
+        let _installed = kusto_client::install_crypto_provider();
         let none = Issuers::new(Vec::new(), reqwest::Client::new());
         let identify = async |header: Option<&str>| {
             let mut headers = HeaderMap::new();

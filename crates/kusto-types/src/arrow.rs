@@ -1,12 +1,15 @@
-//! The Arrow types that hold Kusto columns, in memory and in extents.
+//! The Arrow types that hold Kusto columns in memory.
 //!
 //! datetime and timespan are 64-bit ticks, since 100 ns over years 1 to 9999 fit no
-//! Arrow timestamp; decimal and guid are their canonical text and dynamic is JSON text.
+//! Arrow timestamp (the files of extents have timestamps, see the engine); decimal and guid are their canonical text and dynamic is JSON text.
 //! The Kusto type stands in the field's metadata under `kusto.type`.
 
 use crate::{ColumnType, TableSchema};
 use arrow_schema::{DataType, Field, Schema};
 use std::collections::HashMap;
+
+/// The key of a field's metadata that has the Kusto type.
+pub const KUSTO_TYPE: &str = "kusto.type";
 
 /// The Arrow type of a column.
 pub fn arrow_type(column_type: ColumnType) -> DataType {
@@ -27,7 +30,7 @@ pub fn arrow_schema(schema: &TableSchema) -> Schema {
         .map(|column| {
             let nullable = column.column_type != ColumnType::String;
             Field::new(column.name.as_str(), arrow_type(column.column_type), nullable).with_metadata(
-                HashMap::from([("kusto.type".to_owned(), column.column_type.kql_name().to_owned())]),
+                HashMap::from([(KUSTO_TYPE.to_owned(), column.column_type.kql_name().to_owned())]),
             )
         })
         .collect();

@@ -16,7 +16,7 @@ mod size;
 mod timespan;
 
 #[cfg(feature = "arrow")]
-pub use arrow::{arrow_schema, arrow_type};
+pub use arrow::{KUSTO_TYPE, arrow_schema, arrow_type};
 pub use column_type::{ColumnType, UnknownColumnType};
 pub use datetime::{DateTime, TICKS_PER_DAY, TICKS_PER_SECOND};
 pub use decimal::canonical_decimal;

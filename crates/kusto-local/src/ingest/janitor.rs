@@ -8,7 +8,8 @@ use crate::store::{Store, blobs, reports};
 use kusto_engine::Catalog;
 use kusto_kql::{PolicyEntity, PolicyKind};
 use kusto_types::{DatabaseName, DateTime, TICKS_PER_DAY};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio_util::sync::CancellationToken;
@@ -53,11 +54,14 @@ async fn drain(state: &Arc<State>) -> Result<usize, ServiceError> {
 
 /// Cleans up at the start and then every ten minutes.
 pub(crate) async fn clean(state: Arc<State>, stop: CancellationToken) {
+    let mut orphans = Orphans::default();
     loop {
-        if let Err(error) =
-            crate::store::blocking(&state.store, |store| sweep(store, Duration::from_secs(600))).await
-        {
-            tracing::error!(error = &error as &dyn std::error::Error, "cleaning up failed");
+        let known = std::mem::take(&mut orphans);
+        let swept =
+            crate::store::blocking(&state.store, |store| sweep(store, Duration::from_secs(600), known)).await;
+        match swept {
+            Ok(found) => orphans = found,
+            Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "cleaning up failed"),
         }
         tokio::select! {
             () = stop.cancelled() => return,
@@ -66,8 +70,13 @@ pub(crate) async fn clean(state: Arc<State>, stop: CancellationToken) {
     }
 }
 
-/// One sweep; files younger than `grace` stay, since their rows may be on the way.
-pub(crate) fn sweep(store: &Store, grace: Duration) -> Result<(), ServiceError> {
+/// Files that no row names, with the time at which that was first seen.
+type Orphans = HashMap<PathBuf, SystemTime>;
+
+/// One sweep; the orphans that it leaves. A file stays until nobody has named it for `grace`
+/// and it was not written to for as long: its rows may be on the way, or a query that began
+/// before may still read it.
+fn sweep(store: &Store, grace: Duration, known: Orphans) -> Result<Orphans, ServiceError> {
     let (blob_files, extent_files) = store.transact(|transaction| {
         blobs::expire(transaction, DateTime::now().ticks() - TICKS_PER_DAY)?;
         transaction
@@ -87,10 +96,11 @@ pub(crate) fn sweep(store: &Store, grace: Duration) -> Result<(), ServiceError> 
         let extents: HashSet<String> = Catalog(transaction).extent_paths()?.into_iter().collect();
         Ok::<_, ServiceError>((blobs::referenced(transaction)?, extents))
     })?;
-    remove_unless(&store.root.join("blobs"), "", grace, &|name| blob_files.contains(name));
-    remove_unless(&store.root.join("staging"), "", grace, &|_| false);
-    remove_unless(&store.root.join("extents"), "", grace, &|name| extent_files.contains(name));
-    Ok(())
+    let mut sweep = Sweep { grace, known, left: Orphans::new() };
+    sweep.remove_unless(&store.root.join("blobs"), "", &|name| blob_files.contains(name));
+    sweep.remove_unless(&store.root.join("staging"), "", &|_| false);
+    sweep.remove_unless(&store.root.join("extents"), "", &|name| extent_files.contains(name));
+    Ok(sweep.left)
 }
 
 /// Drops the extents that are older than the retention policies keep them.
@@ -122,25 +132,39 @@ pub(crate) fn oldest_kept(
     Ok(None)
 }
 
-fn remove_unless(folder: &std::path::Path, prefix: &str, grace: Duration, keep: &dyn Fn(&str) -> bool) {
-    let Ok(entries) = std::fs::read_dir(folder) else { return };
-    for entry in entries.flatten() {
-        let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
-        let Ok(metadata) = entry.metadata() else { continue };
-        if metadata.is_dir() {
-            remove_unless(&entry.path(), &format!("{name}/"), grace, keep);
-            // Fails, as it should, while the folder holds anything.
-            let _removed = std::fs::remove_dir(entry.path());
-            continue;
+struct Sweep {
+    grace: Duration,
+    known: Orphans,
+    left: Orphans,
+}
+
+impl Sweep {
+    fn remove_unless(&mut self, folder: &Path, prefix: &str, keep: &dyn Fn(&str) -> bool) {
+        let Ok(entries) = std::fs::read_dir(folder) else { return };
+        let now = SystemTime::now();
+        let old = |since: SystemTime| now.duration_since(since).is_ok_and(|age| age >= self.grace);
+        let mut folders = Vec::new();
+        for entry in entries.flatten() {
+            let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
+            let Ok(metadata) = entry.metadata() else { continue };
+            if metadata.is_dir() {
+                folders.push((entry.path(), name));
+                continue;
+            }
+            if keep(&name) {
+                continue;
+            }
+            let since = self.known.get(&entry.path()).copied().unwrap_or(now);
+            if !old(since) || !metadata.modified().is_ok_and(old) {
+                self.left.insert(entry.path(), since);
+            } else if let Err(error) = std::fs::remove_file(entry.path()) {
+                tracing::warn!(%error, file = name, "an orphan file cannot be removed");
+            }
         }
-        let old = metadata
-            .modified()
-            .is_ok_and(|at| SystemTime::now().duration_since(at).is_ok_and(|age| age >= grace));
-        if old
-            && !keep(&name)
-            && let Err(error) = std::fs::remove_file(entry.path())
-        {
-            tracing::warn!(%error, file = name, "an orphan file cannot be removed");
+        for (path, name) in folders {
+            self.remove_unless(&path, &format!("{name}/"), keep);
+            // Fails, as it should, while the folder holds anything.
+            let _removed = std::fs::remove_dir(path);
         }
     }
 }
@@ -165,12 +189,21 @@ mod tests {
                 Ok(())
             })
             .unwrap();
-        sweep(&store, Duration::from_secs(600)).unwrap();
+        sweep(&store, Duration::from_secs(600), Orphans::new()).unwrap();
         assert!(
             folder.path().join("blobs/orphan").exists(),
             "a young file may belong to a request under way"
         );
-        sweep(&store, Duration::ZERO).unwrap();
+        // A file that was written long ago, and that something named until now, is read on.
+        let aged = std::fs::File::options().append(true).open(folder.path().join("blobs/orphan")).unwrap();
+        aged.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        let orphans = sweep(&store, Duration::from_secs(600), Orphans::new()).unwrap();
+        let path = folder.path().join("blobs/orphan");
+        assert!(path.exists() && orphans.contains_key(&path));
+        let long_ago = HashMap::from([(path.clone(), SystemTime::UNIX_EPOCH)]);
+        sweep(&store, Duration::from_secs(600), long_ago).unwrap();
+        assert!(!path.exists(), "nobody has named it for long");
+        sweep(&store, Duration::ZERO, Orphans::new()).unwrap();
         let left: Vec<String> = std::fs::read_dir(folder.path().join("blobs"))
             .unwrap()
             .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())

@@ -2,28 +2,43 @@
 
 use crate::ServiceError;
 use crate::state::State;
-use kusto_engine::{Catalog, ExtentRecord, TableRecord, merge};
+use kusto_engine::{Catalog, ExtentRecord, TableId, TableRecord, merge};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 /// How often tables are looked at.
 const EVERY: Duration = Duration::from_secs(2);
 
+/// How long a table is left alone after its extents could not be merged.
+const REST: Duration = Duration::from_secs(600);
+
 /// Runs until cancelled; a merge under way ends first.
 pub(crate) async fn run(state: Arc<State>, stop: CancellationToken) {
+    // Tables whose extents could not be merged, until when they are left alone: one that is
+    // damaged must not keep the others waiting.
+    let mut resting: HashMap<TableId, Instant> = HashMap::new();
     loop {
-        let merged = crate::store::blocking(&state.store, |store| {
-            let Some((table, extents)) = next(store)? else { return Ok(false) };
-            merge_one(store, &table, &extents)?;
-            Ok(true)
+        resting.retain(|_, until| *until > Instant::now());
+        let skipped: HashSet<TableId> = resting.keys().copied().collect();
+        let merged = crate::store::blocking(&state.store, move |store| {
+            let Some((table, extents)) = next(store, &skipped)? else { return Ok(None) };
+            let outcome = merge_one(store, &table, &extents);
+            Ok(Some((table, outcome)))
         })
         .await;
         let pause = match merged {
-            Ok(true) => Duration::ZERO,
-            Ok(false) => EVERY,
+            Ok(None) => EVERY,
+            Ok(Some((_, Ok(())))) => Duration::ZERO,
+            Ok(Some((table, Err(error)))) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(error, table = %table.name, database = %table.database, "merging extents failed");
+                resting.insert(table.id, Instant::now() + REST);
+                Duration::ZERO
+            }
             Err(error) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "merging extents failed");
+                tracing::error!(error = &error as &dyn std::error::Error, "extents to merge cannot be found");
                 10 * EVERY
             }
         };
@@ -35,11 +50,17 @@ pub(crate) async fn run(state: Arc<State>, stop: CancellationToken) {
 }
 
 /// A table with extents to merge.
-fn next(store: &crate::store::Store) -> Result<Option<(TableRecord, Vec<ExtentRecord>)>, ServiceError> {
+fn next(
+    store: &crate::store::Store,
+    skipped: &HashSet<TableId>,
+) -> Result<Option<(TableRecord, Vec<ExtentRecord>)>, ServiceError> {
     store.read(|connection| {
         let catalog = Catalog(connection);
         for database in catalog.databases()? {
             for table in catalog.tables(&database)? {
+                if skipped.contains(&table.id) {
+                    continue;
+                }
                 let chosen = merge::choose(&catalog.extents(table.id)?);
                 if !chosen.is_empty() {
                     return Ok(Some((table, chosen)));
@@ -64,12 +85,5 @@ fn merge_one(
         return Ok(());
     }
     tracing::debug!(table = %table.name, extents = extents.len(), rows = merged.rows, "extents merged");
-    // Queries that began before still read the old files: their time as orphans begins now.
-    for extent in extents {
-        let file = std::fs::File::options().append(true).open(root.join(&extent.path));
-        if let Err(error) = file.and_then(|file| file.set_modified(SystemTime::now())) {
-            tracing::warn!(%error, file = extent.path, "a merged extent's file cannot be kept for running queries");
-        }
-    }
     Ok(())
 }
