@@ -113,6 +113,7 @@ impl Catalog<'_> {
     pub fn install(&self) -> Result<(), EngineError> {
         self.0.execute_batch(SCHEMA)?;
         self.0.execute_batch(crate::function::SCHEMA)?;
+        self.0.execute_batch(crate::row_store::SCHEMA)?;
         // What catalogs of earlier versions have no place for.
         for (table, column) in [("extents", "ingested"), ("tables", "stored")] {
             let is_there: bool = self.0.query_row(
@@ -126,6 +127,8 @@ impl Catalog<'_> {
                 ))?;
             }
         }
+        // The latest time of a table is asked for with every commit.
+        self.0.execute_batch("CREATE INDEX IF NOT EXISTS extents_by_time ON extents (table_id, ingested)")?;
         self.create_database(&DatabaseName::net_default(), true)?;
         Ok(())
     }
@@ -176,6 +179,18 @@ impl Catalog<'_> {
         )?;
         let row = statement.query_row(params![database.as_str(), name], table_row).optional()?;
         row.map(|row| table_record(database, row)).transpose()
+    }
+
+    /// A table by its id, if it is there still.
+    pub fn table_by_id(&self, id: TableId) -> Result<Option<TableRecord>, EngineError> {
+        let database: Option<String> = self
+            .0
+            .prepare_cached("SELECT database FROM tables WHERE id = ?1")?
+            .query_row([id.0], |row| row.get(0))
+            .optional()?;
+        let Some(database) = database else { return Ok(None) };
+        let database = DatabaseName::new(database).map_err(corrupt)?;
+        Ok(self.tables(&database)?.into_iter().find(|table| table.id == id))
     }
 
     /// The tables of a database, by name.
@@ -246,7 +261,7 @@ impl Catalog<'_> {
         let Some(table) = self.find_table(database, name)? else {
             return if if_exists { Ok(false) } else { Err(not_found("table", name)) };
         };
-        self.0.execute("DELETE FROM extents WHERE table_id = ?1", [table.id.0])?;
+        self.delete_rows(table.id)?;
         self.0.execute("DELETE FROM mappings WHERE table_id = ?1", [table.id.0])?;
         self.0.execute("DELETE FROM tables WHERE id = ?1", [table.id.0])?;
         self.0.execute(
@@ -434,7 +449,7 @@ impl Catalog<'_> {
     }
 
     /// Whether the rows of a table get a time of ingestion: unless its policy says no.
-    pub(crate) fn keeps_ingestion_time(&self, table: TableId) -> Result<bool, EngineError> {
+    fn keeps_ingestion_time(&self, table: TableId) -> Result<bool, EngineError> {
         let json: Option<String> = self
             .0
             .prepare_cached(
@@ -460,21 +475,37 @@ impl Catalog<'_> {
         Ok(old.len())
     }
 
-    /// An instant that is later than every ingestion time of a table: now, or a tick after
-    /// the latest when the clock has not moved on.
-    pub(crate) fn next_ingestion_time(&self, table: TableId) -> Result<DateTime, EngineError> {
+    /// The time of ingestion of what a table gets now, as text: later than everything that
+    /// it has; now, or a tick after the latest when the clock has not moved on. Empty when the
+    /// table's policy wants none.
+    pub(crate) fn ingestion_time(&self, table: TableId) -> Result<String, EngineError> {
+        if !self.keeps_ingestion_time(table)? {
+            return Ok(String::new());
+        }
         let latest: Option<String> = self
             .0
-            .prepare_cached("SELECT MAX(ingested) FROM extents WHERE table_id = ?1")?
+            .prepare_cached(
+                "SELECT MAX(latest) FROM (SELECT MAX(ingested) AS latest FROM extents WHERE table_id = ?1
+                 UNION ALL SELECT MAX(ingested) FROM streamed WHERE table_id = ?1)",
+            )?
             .query_row([table.0], |row| row.get(0))?;
         let after = latest.and_then(|latest| DateTime::parse(&latest)).map_or(0, |latest| latest.ticks() + 1);
         let now = DateTime::now();
-        Ok(DateTime::from_ticks(after).map_or(now, |after| after.max(now)))
+        Ok(DateTime::from_ticks(after).map_or(now, |after| after.max(now)).to_string())
     }
 
     /// Takes every row out of a table; its schema, mappings and policies stay.
     pub fn clear_table(&self, table: &TableRecord) -> Result<(), EngineError> {
-        self.0.execute("DELETE FROM extents WHERE table_id = ?1", [table.id.0])?;
+        self.delete_rows(table.id)
+    }
+
+    /// Takes the extents and the streamed rows out of a table.
+    pub(crate) fn delete_rows(&self, table: TableId) -> Result<(), EngineError> {
+        for statement in
+            ["DELETE FROM extents WHERE table_id = ?1", "DELETE FROM streamed WHERE table_id = ?1"]
+        {
+            self.0.prepare_cached(statement)?.execute([table.0])?;
+        }
         Ok(())
     }
 

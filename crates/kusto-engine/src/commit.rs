@@ -80,17 +80,11 @@ impl TableCommit for CatalogCommit {
         }
         let catalog = Catalog(transaction);
         // Asked before the old extents go, so that times never step back.
-        let ingested = if catalog.keeps_ingestion_time(commit.table)? {
-            catalog.next_ingestion_time(commit.table)?.to_string()
-        } else {
-            String::new()
-        };
+        let ingested = catalog.ingestion_time(commit.table)?;
         match commit.existing {
             Existing::Keep => {}
             Existing::Replace => {
-                transaction
-                    .prepare_cached("DELETE FROM extents WHERE table_id = ?1")?
-                    .execute([commit.table.0])?;
+                catalog.delete_rows(commit.table)?;
             }
         }
         for extent in &commit.extents {

@@ -42,7 +42,7 @@ fn is_datetime(field: &Field) -> bool {
 /// The schema of a file of rows of a schema: a datetime is a timestamp of microseconds,
 /// which every reader of Parquet knows, and the digit that a timestamp has no room for
 /// stands in a column of its own behind all others.
-fn file_schema(schema: &Schema) -> Schema {
+pub(crate) fn file_schema(schema: &Schema) -> Schema {
     let mut fields: Vec<FieldRef> = Vec::with_capacity(schema.fields().len());
     let mut digits: Vec<FieldRef> = Vec::new();
     for field in schema.fields() {
@@ -112,6 +112,29 @@ pub struct ExtentWriter {
 /// Encoded bytes after which a row group is written out: bounds the writer's memory.
 const ROW_GROUP_BYTES: usize = 32 * 1024 * 1024;
 
+fn properties() -> Result<WriterProperties, EngineError> {
+    Ok(WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
+        .set_statistics_enabled(EnabledStatistics::Chunk)
+        .set_max_row_group_row_count(Some(1_048_576))
+        .set_created_by("kusto-local".to_owned())
+        .build())
+}
+
+/// Rows as the bytes of a file of `stored`, the [`file_schema`] of `schema`.
+pub(crate) fn encode(
+    schema: &Schema,
+    stored: &Schema,
+    batches: &[RecordBatch],
+) -> Result<Vec<u8>, EngineError> {
+    let stored = Arc::new(stored.clone());
+    let mut writer = ArrowWriter::try_new(Vec::new(), stored.clone(), Some(properties()?))?;
+    for batch in batches {
+        writer.write(&RecordBatch::try_new(stored.clone(), file_columns(schema, batch.columns()))?)?;
+    }
+    Ok(writer.into_inner()?)
+}
+
 impl ExtentWriter {
     /// Begins a file `<folder>/<id>.parquet` under the extents root.
     pub fn create(root: &Path, folder: &str, id: String, schema: Arc<Schema>) -> Result<Self, EngineError> {
@@ -120,12 +143,7 @@ impl ExtentWriter {
         if let Some(parent) = absolute.parent() {
             std::fs::create_dir_all(parent)?;
         }
-        let properties = WriterProperties::builder()
-            .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
-            .set_statistics_enabled(EnabledStatistics::Chunk)
-            .set_max_row_group_row_count(Some(1_048_576))
-            .set_created_by("kusto-local".to_owned())
-            .build();
+        let properties = properties()?;
         let file = File::create(&absolute)?;
         let stored = Arc::new(file_schema(&schema));
         let writer = ArrowWriter::try_new(file, stored.clone(), Some(properties))?;

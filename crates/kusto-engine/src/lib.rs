@@ -12,6 +12,7 @@ mod eval;
 mod extent;
 mod function;
 pub mod merge;
+pub mod row_store;
 mod run;
 mod scan;
 mod stored_schema;
@@ -21,6 +22,7 @@ pub use commit::{CatalogCommit, Commit, CommitOutcome, Existing, NewExtent, Tabl
 pub use error::EngineError;
 pub use extent::{ExtentFile, ExtentWriter};
 pub use function::StoredFunction;
+pub use row_store::StreamedRows;
 pub use run::{QueryLimits, QueryResult, Tables, run_plan, run_plan_over};
 pub use scan::{Chunk, ExtentScan};
 pub use stored_schema::StoredSchema;

@@ -1,18 +1,11 @@
 //! Merges small extents into larger ones, so that a table of many small ingestions stays
 //! quick to read. Which to merge is decided by size alone; the rows and the tags stay.
 
-use crate::scan::INGESTED;
-use crate::{
-    Catalog, EngineError, ExtentFile, ExtentRecord, ExtentScan, ExtentWriter, StoredSchema, TableId,
-};
-use arrow_array::RecordBatch;
-use arrow_schema::{DataType, Field, FieldRef, Schema};
-use kusto_kql::plan::HIDDEN_COLUMNS;
-use kusto_types::{ColumnType, KUSTO_TYPE};
+use crate::row_store::write_with_times;
+use crate::{Catalog, EngineError, ExtentFile, ExtentRecord, ExtentScan, StoredSchema, TableId};
 use rusqlite::Connection;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::Arc;
 
 /// Extents of a size that are merged at once: fewer wait for more, so that a row is
 /// written again once in each size and no more.
@@ -55,29 +48,21 @@ pub fn choose(extents: &[ExtentRecord]) -> Vec<ExtentRecord> {
     Vec::new()
 }
 
-/// Writes the rows of some extents into one new file, complete and synced.
+/// Writes the rows of some extents into one new file, complete and synced; each row keeps
+/// its time of ingestion.
 pub fn write_merged(
     root: &Path,
     schema: &StoredSchema,
     extents: &[ExtentRecord],
     id: String,
 ) -> Result<ExtentFile, EngineError> {
-    // The rows keep the times of their own ingestions, in a column that the schema has not.
-    let mut fields: Vec<FieldRef> = schema.arrow().fields().iter().cloned().collect();
-    let datetime = HashMap::from([(KUSTO_TYPE.to_owned(), ColumnType::DateTime.kql_name().to_owned())]);
-    fields.push(Arc::new(Field::new(INGESTED, DataType::Int64, true).with_metadata(datetime)));
-    let arrow = Arc::new(Schema::new(fields));
-    let mut writer = ExtentWriter::create(root, "merged", id, arrow.clone())?;
-    let scan = ExtentScan { root: root.to_owned(), schema: schema.clone(), extents: extents.to_vec() };
-    let mut needed = vec![true; schema.names.len() + 1];
-    needed.resize(schema.names.len() + HIDDEN_COLUMNS.len(), false);
-    let stored = schema.names.len() + 1;
-    scan.read(&needed, &mut |mut chunk| {
-        chunk.columns.truncate(stored);
-        writer.write(&RecordBatch::try_new(arrow.clone(), chunk.columns)?)?;
-        Ok(true)
-    })?;
-    writer.finish()
+    let scan = ExtentScan {
+        root: root.to_owned(),
+        schema: schema.clone(),
+        extents: extents.to_vec(),
+        streamed: Vec::new(),
+    };
+    write_with_times(&scan, "merged", id)
 }
 
 /// Puts a merged extent in the place of those it was made of, within a caller's

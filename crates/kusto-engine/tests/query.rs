@@ -37,6 +37,7 @@ fn query(connection: &Connection, root: &std::path::Path, text: &str) -> Result<
         Ok(ExtentScan {
             root: root.to_owned(),
             extents: scope.0.extents(table.id)?,
+            streamed: scope.0.streamed(table.id)?,
             schema: table.stored_schema(),
         })
     })?;
@@ -202,6 +203,7 @@ fn a_result_over_the_limit_is_an_error() {
         Ok(ExtentScan {
             root: folder.path().to_owned(),
             extents: scope.0.extents(table.id)?,
+            streamed: scope.0.streamed(table.id)?,
             schema: table.stored_schema(),
         })
     })

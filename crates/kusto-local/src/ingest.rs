@@ -7,6 +7,7 @@ pub(crate) mod fetch;
 pub(crate) mod janitor;
 pub(crate) mod load;
 pub(crate) mod merge;
+pub(crate) mod seal;
 pub(crate) mod stage;
 pub(crate) mod stream;
 pub(crate) mod target;

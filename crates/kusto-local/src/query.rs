@@ -155,8 +155,12 @@ impl Scans {
                 state.config.access.check(connection, caller, &need)?;
             }
             let extents = scope.catalog.extents(record.id)?;
+            let streamed = scope.catalog.streamed(record.id)?;
             let root = state.store.root.join("extents");
-            scans.insert((database, table), ExtentScan { root, extents, schema: record.stored_schema() });
+            scans.insert(
+                (database, table),
+                ExtentScan { root, extents, streamed, schema: record.stored_schema() },
+            );
         }
         Ok(Self(scans))
     }

@@ -3,7 +3,7 @@
 
 use crate::external::Account;
 use crate::ingest::{
-    accept, janitor, load, merge,
+    accept, janitor, load, merge, seal,
     work::{AccountQueues, EmbeddedQueues, WorkSource},
 };
 use crate::sas::Signer;
@@ -126,6 +126,7 @@ pub async fn start(config: ServiceConfig, listener: TcpListener) -> Result<Runni
     tasks.spawn(janitor::report(state.clone(), stop.clone()));
     tasks.spawn(janitor::clean(state.clone(), stop.clone()));
     tasks.spawn(merge::run(state.clone(), stop.clone()));
+    tasks.spawn(seal::run(state.clone(), stop.clone()));
     let server = tokio::spawn(crate::listen::serve(listener, authority, state, stop.clone()));
     Ok(RunningService { address, certificate, stop, server, tasks })
 }

@@ -8,7 +8,7 @@ use crate::store::reports::Outcome;
 use arrow_array::RecordBatch;
 use arrow_schema::Schema;
 use kusto_decode::{DecodeError, DecodeReport, Input, decode};
-use kusto_engine::{Commit, EngineError, Existing, ExtentFile, ExtentWriter, NewExtent, TableId};
+use kusto_engine::{Commit, EngineError, Existing, ExtentFile, ExtentWriter, NewExtent, TableId, row_store};
 use kusto_types::DateTime;
 use kusto_wire::{AdditionalProperties, FailureStatus};
 use std::path::Path;
@@ -16,6 +16,18 @@ use std::sync::Arc;
 
 /// Decoded bytes of one source that are kept in memory before it gets its own extent.
 const SHARED: usize = 16 * 1024 * 1024;
+
+/// Decoded bytes of a streamed payload that goes into the row store: more become an extent at
+/// once.
+const SMALL: usize = 4 * 1024 * 1024;
+
+/// A source's rows.
+enum Decoded {
+    /// In memory.
+    Held(Vec<RecordBatch>),
+    /// Too many: in a file of their own.
+    Written(Box<ExtentWriter>),
+}
 
 /// The extents of a batch under construction.
 pub(crate) struct Stage {
@@ -44,9 +56,65 @@ impl Stage {
         target: &Target,
         location: &str,
     ) -> Result<Result<DecodeReport, Outcome>, ServiceError> {
+        let (report, decoded) = match self.decode(input, target, location)? {
+            Ok(decoded) => decoded,
+            Err(outcome) => return Ok(Err(outcome)),
+        };
+        self.keep(decoded, target, &report)?;
+        Ok(Ok(report))
+    }
+
+    /// As [`Stage::add`], for one source that is committed at once: the bytes of a small one
+    /// are given back, and no file is written.
+    pub(crate) fn add_small(
+        &mut self,
+        input: Input,
+        target: &Target,
+        location: &str,
+    ) -> Result<Result<(DecodeReport, Option<Vec<u8>>), Outcome>, ServiceError> {
+        let (report, decoded) = match self.decode(input, target, location)? {
+            Ok(decoded) => decoded,
+            Err(outcome) => return Ok(Err(outcome)),
+        };
+        if let Decoded::Held(batches) = &decoded {
+            let bytes: usize = batches.iter().map(RecordBatch::get_array_memory_size).sum();
+            if bytes <= SMALL && report.rows > 0 {
+                let content = row_store::encode_rows(&target.stored, batches)?;
+                return Ok(Ok((report, Some(content))));
+            }
+        }
+        self.keep(decoded, target, &report)?;
+        Ok(Ok((report, None)))
+    }
+
+    fn keep(&mut self, decoded: Decoded, target: &Target, report: &DecodeReport) -> Result<(), ServiceError> {
+        match decoded {
+            Decoded::Written(writer) => self.finished.push((writer.finish()?, report.raw_bytes)),
+            Decoded::Held(batches) if batches.is_empty() => {}
+            Decoded::Held(batches) => {
+                if self.shared.is_none() {
+                    self.shared = Some(self.writer(&target.stored)?);
+                }
+                if let Some(writer) = &mut self.shared {
+                    for batch in &batches {
+                        writer.write(batch)?;
+                    }
+                }
+                self.shared_bytes += report.raw_bytes;
+            }
+        }
+        Ok(())
+    }
+
+    fn decode(
+        &self,
+        input: Input,
+        target: &Target,
+        location: &str,
+    ) -> Result<Result<(DecodeReport, Decoded), Outcome>, ServiceError> {
         let mut held: Vec<RecordBatch> = Vec::new();
         let mut held_bytes = 0;
-        let mut own: Option<ExtentWriter> = None;
+        let mut own: Option<Box<ExtentWriter>> = None;
         let report = decode(input, &target.request(location), &mut |batch| {
             let sink = |error: EngineError| DecodeError::Sink(Box::new(error));
             if let Some(writer) = &mut own {
@@ -59,38 +127,23 @@ impl Stage {
                 for batch in held.drain(..) {
                     writer.write(&batch).map_err(sink)?;
                 }
-                own = Some(writer);
+                own = Some(Box::new(writer));
             }
             Ok(())
         });
-        let report = match report {
-            Ok(report) => report,
-            Err(error) => {
-                let mut details = error.to_string();
-                let mut cause = std::error::Error::source(&error);
-                while let Some(next) = cause {
-                    details = format!("{details}: {next}");
-                    cause = next.source();
-                }
-                let status =
-                    if error.is_permanent() { FailureStatus::Permanent } else { FailureStatus::Transient };
-                return Ok(Err(Outcome::Failed { code: error.code().to_owned(), status, details }));
-            }
+        let error = match (report, own) {
+            (Ok(report), Some(writer)) => return Ok(Ok((report, Decoded::Written(writer)))),
+            (Ok(report), None) => return Ok(Ok((report, Decoded::Held(held)))),
+            (Err(error), _) => error,
         };
-        if let Some(writer) = own {
-            self.finished.push((writer.finish()?, report.raw_bytes));
-        } else if !held.is_empty() {
-            if self.shared.is_none() {
-                self.shared = Some(self.writer(&target.stored)?);
-            }
-            if let Some(writer) = &mut self.shared {
-                for batch in &held {
-                    writer.write(batch)?;
-                }
-            }
-            self.shared_bytes += report.raw_bytes;
+        let mut details = error.to_string();
+        let mut cause = std::error::Error::source(&error);
+        while let Some(next) = cause {
+            details = format!("{details}: {next}");
+            cause = next.source();
         }
-        Ok(Ok(report))
+        let status = if error.is_permanent() { FailureStatus::Permanent } else { FailureStatus::Transient };
+        Ok(Err(Outcome::Failed { code: error.code().to_owned(), status, details }))
     }
 
     /// Completes the shared extent and gives all files.

@@ -74,7 +74,7 @@ pub(crate) fn ingest(state: &Arc<State>, streamed: Streamed) -> Result<u64, Serv
     }
     let folder = format!("stream-{}", uuid::Uuid::new_v4());
     let mut stage = Stage::new(&state.store.root.join("extents"), folder);
-    let report = stage.add(input, &target, &location)?.map_err(fault)?;
+    let (report, small) = stage.add_small(input, &target, &location)?.map_err(fault)?;
     let commit = commit_of(target.table, stage.finish()?, &properties);
     let outcome = state.store.transact(|transaction| {
         if let Some(id) = source
@@ -83,7 +83,12 @@ pub(crate) fn ingest(state: &Arc<State>, streamed: Streamed) -> Result<u64, Serv
             tracing::info!(source = %id, "the same source was streamed before; nothing is added");
             return Ok(CommitOutcome::Committed);
         }
-        Ok::<_, ServiceError>(CatalogCommit.commit(transaction, &commit)?)
+        Ok::<_, ServiceError>(match &small {
+            Some(content) => {
+                Catalog(transaction).append_streamed(target.table, report.rows, report.raw_bytes, content)?
+            }
+            None => CatalogCommit.commit(transaction, &commit)?,
+        })
     })?;
     match outcome {
         CommitOutcome::Committed | CommitOutcome::Tagged(_) => Ok(report.rows),

@@ -1,0 +1,122 @@
+//! Makes extents of what the row store has, in the background: of each table when its oldest
+//! payload has waited, or when there is much of it.
+
+use crate::ServiceError;
+use crate::state::State;
+use kusto_engine::row_store::{self, RowStoreUse};
+use kusto_engine::{Catalog, StreamedRows, TableId, TableRecord};
+use kusto_types::DateTime;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
+
+/// How long a payload waits for others before it is sealed.
+const WAIT: Duration = Duration::from_secs(2);
+/// Payloads of a table that are sealed without waiting.
+const MANY: u64 = 200;
+/// Bytes of a table that are sealed without waiting.
+const MUCH: u64 = 16 * 1024 * 1024;
+/// How long a table is left alone after its rows could not be sealed.
+const REST: Duration = Duration::from_secs(60);
+
+/// Whether a table's rows are to be sealed now.
+fn is_due(used: &RowStoreUse, now: DateTime) -> bool {
+    let waited = now.ticks() - used.oldest.ticks();
+    used.payloads >= MANY
+        || used.bytes >= MUCH
+        || u128::try_from(waited).is_ok_and(|ticks| ticks * 100 >= WAIT.as_nanos())
+}
+
+/// Runs until cancelled; what is left then stays in the row store.
+pub(crate) async fn run(state: Arc<State>, stop: CancellationToken) {
+    let mut resting: HashMap<TableId, Instant> = HashMap::new();
+    loop {
+        resting.retain(|_, until| *until > Instant::now());
+        let skipped: Vec<TableId> = resting.keys().copied().collect();
+        let sealed = crate::store::blocking(&state.store, move |store| {
+            let Some((table, rows)) = next(store, &skipped)? else { return Ok(None) };
+            let outcome = seal_one(store, &table, &rows);
+            Ok(Some((table, outcome)))
+        })
+        .await;
+        let pause = match sealed {
+            Ok(None) => WAIT / 4,
+            Ok(Some((_, Ok(())))) => Duration::ZERO,
+            Ok(Some((table, Err(error)))) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(error, table = %table.name, database = %table.database, "sealing streamed rows failed");
+                resting.insert(table.id, Instant::now() + REST);
+                Duration::ZERO
+            }
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "the row store cannot be read");
+                WAIT
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}
+
+/// The rows of a table that are due.
+fn next(
+    store: &crate::store::Store,
+    skipped: &[TableId],
+) -> Result<Option<(TableRecord, Vec<StreamedRows>)>, ServiceError> {
+    store.read(|connection| {
+        let catalog = Catalog(connection);
+        let now = DateTime::now();
+        let used = catalog.row_store_use()?;
+        let Some(due) = used.iter().find(|used| is_due(used, now) && !skipped.contains(&used.table)) else {
+            return Ok(None);
+        };
+        let Some(table) = catalog.table_by_id(due.table)? else { return Ok(None) };
+        Ok(Some((table, row_store::choose_to_seal(catalog.streamed(due.table)?))))
+    })
+}
+
+fn seal_one(
+    store: &crate::store::Store,
+    table: &TableRecord,
+    rows: &[StreamedRows],
+) -> Result<(), ServiceError> {
+    let root = store.root.join("extents");
+    let file =
+        row_store::write_sealed(&root, &table.stored_schema(), rows, uuid::Uuid::new_v4().to_string())?;
+    let sealed = store.transact(|transaction| row_store::seal(transaction, table.id, rows, &file))?;
+    if sealed {
+        tracing::debug!(table = %table.name, payloads = rows.len(), rows = file.rows, "streamed rows sealed");
+    }
+    // Else the table was cleared meanwhile; the new file is an orphan that the janitor takes.
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_sealed_when_they_have_waited_or_are_many() {
+        let now = DateTime::now();
+        let used = |payloads, bytes, seconds: i64| RowStoreUse {
+            table: TableId(1),
+            payloads,
+            bytes,
+            oldest: DateTime::from_ticks(now.ticks() - seconds * 10_000_000).unwrap(),
+        };
+        for (used, due) in [
+            (used(1, 1, 0), false),
+            (used(1, 1, 1), false),
+            (used(1, 1, 2), true),
+            (used(MANY, 1, 0), true),
+            (used(1, MUCH, 0), true),
+            // A clock that was set back makes nothing wait for ever, only longer.
+            (used(1, 1, -5), false),
+        ] {
+            assert_eq!(is_due(&used, now), due, "{used:?}");
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Streamed rows: visible with the answer, once and only once while they become extents, and
+//! there after a restart.
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+use kusto_local::{RunningService, ServiceConfig};
+use serde_json::{Value, json};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+struct Site {
+    service: RunningService,
+    http: reqwest::Client,
+}
+
+impl Site {
+    async fn start(folder: &Path) -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let service = kusto_local::start(ServiceConfig::new(folder), listener).await.unwrap();
+        Self { service, http: reqwest::Client::builder().no_proxy().build().unwrap() }
+    }
+
+    async fn send(&self, path: &str, body: String) -> Value {
+        let answer = self.http.post(format!("{}{path}", self.service.url())).body(body).send().await.unwrap();
+        let status = answer.status();
+        let text = answer.text().await.unwrap();
+        assert!(status.is_success(), "{text}");
+        serde_json::from_str(&text).unwrap()
+    }
+
+    async fn command(&self, text: &str) -> Value {
+        let body = json!({ "db": "NetDefaultDB", "csl": text }).to_string();
+        self.send("/v1/rest/mgmt", body).await["Tables"][0]["Rows"].clone()
+    }
+
+    async fn rows(&self, query: &str) -> Value {
+        let body = json!({ "db": "NetDefaultDB", "csl": query }).to_string();
+        let frames = self.send("/v2/rest/query", body).await;
+        let found = frames.as_array().unwrap().iter().find(|frame| frame["TableKind"] == "PrimaryResult");
+        found.unwrap()["Rows"].clone()
+    }
+
+    async fn stream(&self, table: &str, rows: &str) {
+        let path = format!("/v1/rest/ingest/NetDefaultDB/{table}?streamFormat=csv");
+        self.send(&path, rows.to_owned()).await;
+    }
+
+    async fn extents(&self, table: &str) -> usize {
+        self.command(&format!(".show table {table} extents")).await.as_array().unwrap().len()
+    }
+
+    /// Waits until a table has no row in the row store.
+    async fn sealed(&self, table: &str) {
+        let begun = Instant::now();
+        while self.rows(&format!("{table} | where isnull(extent_id()) | count")).await != json!([[0]]) {
+            assert!(begun.elapsed() < Duration::from_secs(30), "nothing seals the rows");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn streamed_rows_are_seen_at_once_and_become_an_extent() {
+    let folder = tempfile::tempdir().unwrap();
+    let site = Site::start(folder.path()).await;
+    site.command(".create table T (a:long, b:string)").await;
+    site.stream("T", "1,x\n2,y\n").await;
+    site.stream("T", "3,z\n").await;
+    assert_eq!(site.rows("T | order by a asc").await, json!([[1, "x"], [2, "y"], [3, "z"]]));
+    assert_eq!(site.extents("T").await, 0, "small payloads wait for each other");
+    let times = "T | order by a asc | project a, ingestion_time()";
+    let before = site.rows(times).await;
+    assert_eq!(site.rows("T | distinct ingestion_time() | count").await, json!([[2]]));
+    assert_eq!(
+        site.rows("T | take 1 | project isnull(extent_id()), extent_tags()").await,
+        json!([[true, []]])
+    );
+    site.sealed("T").await;
+    assert_eq!(site.extents("T").await, 1);
+    assert_eq!(site.rows(times).await, before);
+    // A column that is renamed between the answer and the extent.
+    site.stream("T", "4,w\n").await;
+    site.command(".rename column T.b to c").await;
+    site.command(".alter-merge table T (b:string)").await;
+    assert_eq!(site.rows("T | where a == 4 | project a, c, b").await, json!([[4, "w", ""]]));
+    site.sealed("T").await;
+    assert_eq!(site.rows("T | where a == 4 | project a, c, b").await, json!([[4, "w", ""]]));
+    // What is cleared before it is an extent does not come back.
+    site.stream("T", "5,v,\n").await;
+    site.command(".clear table T data").await;
+    site.stream("T", "6,u,\n").await;
+    site.sealed("T").await;
+    assert_eq!(site.rows("T | project a").await, json!([[6]]));
+    site.stream("T", "7,t,\n").await;
+    site.command(".set-or-replace T <| print a = 8, c = \"s\", b = \"\"").await;
+    assert_eq!(site.rows("T | project a").await, json!([[8]]));
+    site.stream("T", "9,r,\n").await;
+    site.command(".drop table T").await;
+    site.service.stop().await;
+}
+
+#[tokio::test]
+async fn streamed_rows_are_counted_once_at_every_moment() {
+    let folder = tempfile::tempdir().unwrap();
+    let site = Arc::new(Site::start(folder.path()).await);
+    site.command(".create table T (a:long)").await;
+    let (sent, answered) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let writers: Vec<_> = (0..4u64)
+        .map(|writer| {
+            let (site, sent, answered) = (site.clone(), sent.clone(), answered.clone());
+            tokio::spawn(async move {
+                for number in 0..250 {
+                    sent.fetch_add(1, Ordering::SeqCst);
+                    site.stream("T", &format!("{}\n", writer * 1000 + number)).await;
+                    answered.fetch_add(1, Ordering::SeqCst);
+                }
+            })
+        })
+        .collect();
+    let mut looks = 0;
+    while !writers.iter().all(tokio::task::JoinHandle::is_finished) {
+        let least = answered.load(Ordering::SeqCst);
+        let count = site.rows("T | summarize count(), dcount(a)").await;
+        let most = sent.load(Ordering::SeqCst);
+        let (count, distinct) = (count[0][0].as_u64().unwrap(), count[0][1].as_u64().unwrap());
+        assert!(
+            (least..=most).contains(&count) && count == distinct,
+            "{least} <= {count} ({distinct}) <= {most}"
+        );
+        looks += 1;
+    }
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    assert!(looks > 3, "{looks} looks");
+    site.sealed("T").await;
+    assert_eq!(site.rows("T | summarize count(), dcount(a)").await, json!([[1000, 1000]]));
+    // Those with many payloads did not wait.
+    assert!(site.extents("T").await >= 1);
+}
+
+#[tokio::test]
+async fn streamed_rows_are_there_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let site = Site::start(folder.path()).await;
+    site.command(".create table T (a:long)").await;
+    site.stream("T", "1\n").await;
+    site.service.stop().await;
+    let site = Site::start(folder.path()).await;
+    assert_eq!(site.rows("T").await, json!([[1]]));
+    site.sealed("T").await;
+    assert_eq!(site.rows("T").await, json!([[1]]));
+    site.service.stop().await;
+}
