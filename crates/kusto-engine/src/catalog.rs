@@ -384,6 +384,21 @@ impl Catalog<'_> {
             .optional()?)
     }
 
+    /// The tables of a database that have a policy of their own of a kind, with its JSON.
+    pub fn policies(
+        &self,
+        database: &DatabaseName,
+        policy: PolicyKind,
+    ) -> Result<Vec<(String, String)>, EngineError> {
+        let mut statement = self.0.prepare_cached(
+            "SELECT table_name, json FROM policies
+             WHERE database = ?1 AND policy = ?2 AND table_name <> '' ORDER BY table_name",
+        )?;
+        let rows = statement
+            .query_map([database.as_str(), policy.policy_name()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
     /// Sets or removes a policy.
     pub fn set_policy(
         &self,

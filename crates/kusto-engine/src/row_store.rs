@@ -43,6 +43,13 @@ pub struct StreamedRows {
     pub(crate) content: Bytes,
 }
 
+impl StreamedRows {
+    /// A payload that is about to be taken in, for queries over it alone.
+    pub fn pending(content: Vec<u8>) -> Self {
+        Self { id: 0, ingested: DateTime::now().to_string(), original_size: 0, content: Bytes::from(content) }
+    }
+}
+
 /// What a table has in the row store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RowStoreUse {

@@ -210,6 +210,8 @@ pub enum PolicyKind {
     Retention,
     /// `ingestiontime`. Whether `ingestion_time()` is kept.
     IngestionTime,
+    /// `update`. What becomes of rows of other tables.
+    Update,
     /// `restricted_view_access`. Whether only unrestricted viewers may query.
     RestrictedViewAccess,
     /// `caching`. Kept and shown, without effect.
@@ -230,11 +232,12 @@ pub enum PolicyKind {
 
 impl PolicyKind {
     /// Every policy, as commands name them.
-    pub const ALL: [(&'static str, Self); 12] = [
+    pub const ALL: [(&'static str, Self); 13] = [
         ("ingestionbatching", Self::IngestionBatching),
         ("streamingingestion", Self::StreamingIngestion),
         ("retention", Self::Retention),
         ("ingestiontime", Self::IngestionTime),
+        ("update", Self::Update),
         ("restricted_view_access", Self::RestrictedViewAccess),
         ("caching", Self::Caching),
         ("merge", Self::Merge),
@@ -252,6 +255,7 @@ impl PolicyKind {
             Self::StreamingIngestion => "StreamingIngestionPolicy",
             Self::Retention => "RetentionPolicy",
             Self::IngestionTime => "IngestionTimePolicy",
+            Self::Update => "UpdatePolicy",
             Self::RestrictedViewAccess => "RestrictedViewAccessPolicy",
             Self::Caching => "CachingPolicy",
             Self::Merge => "MergePolicy",

@@ -172,7 +172,7 @@ fn commands_read() {
         ".create thing",
         "show tables",
         ".",
-        ".alter table T policy update '{}'",
+        ".alter table T policy row_level_security '{}'",
         ".drop table",
     ] {
         assert!(parse_command(text).is_err(), "{text}");

@@ -11,4 +11,5 @@ pub(crate) mod seal;
 pub(crate) mod stage;
 pub(crate) mod stream;
 pub(crate) mod target;
+pub(crate) mod update;
 pub(crate) mod work;

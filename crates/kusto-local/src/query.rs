@@ -123,6 +123,38 @@ pub(crate) fn run_over(
     Ok(run_plan_over(&plan, rows, QueryLimits::KUSTO, &tables)?)
 }
 
+/// Fails when a query is wrong, when the caller may not read what it reads, or when it gives
+/// other columns than these types.
+pub(crate) fn check_feeder(
+    state: &State,
+    connection: &Connection,
+    caller: &Caller,
+    database: &DatabaseName,
+    text: &str,
+    wanted: &TableSchema,
+) -> Result<(), ServiceError> {
+    let scope = CatalogScope::new(connection, database.clone());
+    state.config.access.check(connection, caller, &Need::Query(database.to_string()))?;
+    let plans = check_query(&parse_query(text)?, &scope, &Default::default())?;
+    Scans::of(state, connection, caller, &scope, &plans)?;
+    let [plan] = plans.as_slice() else {
+        return Err(ServiceError::BadRequest(format!(
+            "the query gives {} results, one is needed",
+            plans.len()
+        )));
+    };
+    let given = plan.output.iter().map(|(_, column_type)| *column_type);
+    if !given.eq(wanted.columns().iter().map(|column| column.column_type)) {
+        let columns: Vec<String> = plan.output.iter().map(|(name, kind)| format!("{name}:{kind}")).collect();
+        return Err(ServiceError::BadRequest(format!(
+            "the query gives ({}) and the table has ({}); columns are matched by position",
+            columns.join(","),
+            wanted.csl()
+        )));
+    }
+    Ok(())
+}
+
 /// The extents of every table that some plans read, as they were at one instant.
 struct Scans(HashMap<(Option<String>, String), ExtentScan>);
 

@@ -6,6 +6,7 @@ use crate::access::Caller;
 use crate::ingest::fetch;
 use crate::ingest::stage::{Stage, commit_of};
 use crate::ingest::target::Target;
+use crate::ingest::update::{self, NewRows};
 use crate::state::State;
 use crate::store::reports::Outcome;
 use arrow_array::RecordBatch;
@@ -43,7 +44,15 @@ fn commit(
     existing: Existing,
 ) -> Result<CommitOutcome, ServiceError> {
     let commit = Commit { existing, ..commit_of(table.id, files, properties) };
-    let outcome = state.store.transact(|transaction| CatalogCommit.commit(transaction, &commit))?;
+    let updates = update::derive(state, table.id, NewRows::Extents(&commit.extents))?
+        .map_err(|failure| data_fault(failure.code, failure.details))?;
+    let outcome = state.store.transact(|transaction| {
+        let outcome = CatalogCommit.commit(transaction, &commit)?;
+        if outcome == CommitOutcome::Committed {
+            updates.commit(transaction, table.database.as_str(), &uuid::Uuid::new_v4().to_string())?;
+        }
+        Ok::<_, ServiceError>(outcome)
+    })?;
     if outcome == CommitOutcome::TableGone {
         return Err(
             kusto_engine::EngineError::NotFound { kind: "table", name: table.name.to_string() }.into()

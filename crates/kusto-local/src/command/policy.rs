@@ -3,6 +3,7 @@
 
 use super::{Context, bad};
 use crate::ServiceError;
+use crate::ingest::update::UpdatePolicy;
 use crate::state::State;
 use kusto_batch::BatchingPolicy;
 use kusto_engine::Catalog;
@@ -46,6 +47,21 @@ pub(super) fn change(
             PolicyAction::Alter(json) => Some(settled(policy, None, json)?),
             PolicyAction::AlterMerge(json) => Some(settled(policy, current.as_deref(), json)?),
         };
+        if let (PolicyKind::Update, PolicyAction::Alter(_) | PolicyAction::AlterMerge(_), Some(json)) =
+            (policy, &action, &new)
+        {
+            let PolicyEntity::Table(table) = entity else {
+                return Err(invalid("an update policy is a table's"));
+            };
+            let target = catalog.table(&database, table)?;
+            let json = serde_json::from_str(json).map_err(invalid)?;
+            for policy in UpdatePolicy::parse(&json).map_err(invalid)? {
+                // The query will run with the service's own rights.
+                catalog.table(&database, &policy.source)?;
+                let (caller, query) = (context.caller, &policy.query);
+                crate::query::check_feeder(state, transaction, caller, &database, query, &target.schema)?;
+            }
+        }
         if let (PolicyAction::Alter(_) | PolicyAction::AlterMerge(_), Some(json)) = (&action, &new) {
             catalog.set_policy(&database, entity, policy, Some(json))?;
         }
@@ -85,6 +101,14 @@ fn settled(policy: PolicyKind, base: Option<&str>, json: &str) -> Result<String,
         return BatchingPolicy::parse_over(base, json).map(|policy| policy.to_json()).map_err(invalid);
     }
     let given: Value = serde_json::from_str(json).map_err(invalid)?;
+    if policy == PolicyKind::Update && matches!(base, Some(base) if base.starts_with('[')) {
+        // `.alter-merge` adds to the policies that there are.
+        let mut all: Vec<Value> = base.and_then(|base| serde_json::from_str(base).ok()).unwrap_or_default();
+        if let Value::Array(more) = given {
+            all.extend(more);
+        }
+        return settled(policy, None, &Value::Array(all).to_string());
+    }
     let base: Value = base.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
     let mut merged = match (base, &given) {
         (Value::Object(base), Value::Object(given)) => {
@@ -110,6 +134,13 @@ fn settled(policy: PolicyKind, base: Option<&str>, json: &str) -> Result<String,
             if let Value::Object(members) = &mut merged {
                 members.entry("SoftDeletePeriod").or_insert_with(|| "36500.00:00:00".into());
                 members.entry("Recoverability").or_insert_with(|| "Enabled".into());
+            }
+        }
+        PolicyKind::Update => {
+            let policies = crate::ingest::update::UpdatePolicy::parse(&merged).map_err(invalid)?;
+            for policy in &policies {
+                kusto_kql::parse_query(&policy.query)
+                    .map_err(|error| invalid(format!("its query: {error}")))?;
             }
         }
         PolicyKind::IngestionBatching

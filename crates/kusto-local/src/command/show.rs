@@ -471,7 +471,7 @@ fn failures(connection: &Connection, operation: Option<&str>) -> Result<ResultTa
             text(6)?,
             text(7)?,
             text(8)?,
-            false.into(),
+            (row.get_ref(8)?.as_str()? == "UpdatePolicy").into(),
             text(9)?,
             "".into(),
             row.get::<_, bool>(10)?.into(),

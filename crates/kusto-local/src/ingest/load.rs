@@ -8,6 +8,7 @@ use super::failpoint::reach;
 use super::fetch;
 use super::stage::{Stage, add_file, commit_of};
 use super::target::Target;
+use super::update::{self, NewRows, Updates};
 use crate::ServiceError;
 use crate::state::State;
 use crate::store::batches::{self, SealedBatch, SourceRow};
@@ -186,21 +187,35 @@ async fn load(
     let committer = committer.clone();
     let (sources, operation) = (batch.sources, batch.operation_id);
     let batch_id = batch.id;
+    let worker = state.clone();
     let rows = crate::store::blocking(&state.store, move |store| {
         let files = stage.finish()?;
         reach(crash_at.as_deref(), "extent-written");
         let additional = sources.first().map(|source| source.message.additional.clone()).unwrap_or_default();
         let commit = table.map(|table| commit_of(table, files, &additional));
+        let updates = match &commit {
+            Some(commit) => update::derive(&worker, commit.table, NewRows::Extents(&commit.extents))?,
+            None => Ok(Updates::default()),
+        };
+        let database = sources.first().map(|source| source.message.database.to_string()).unwrap_or_default();
         let rows = store.transact(|transaction| {
-            let outcome = match &commit {
-                Some(commit) => committer.commit(transaction, commit)?,
-                None => CommitOutcome::Committed,
+            let outcome = match (&commit, &updates) {
+                (Some(commit), Ok(updates)) => {
+                    let outcome = committer.commit(transaction, commit)?;
+                    if outcome == CommitOutcome::Committed {
+                        updates.commit(transaction, &database, &operation)?;
+                    }
+                    Ok(outcome)
+                }
+                (None, Ok(_)) => Ok(CommitOutcome::Committed),
+                // A transactional policy failed: nothing is committed.
+                (_, Err(failure)) => Err(failure),
             };
             let mut rows = 0;
             for (index, report) in &loaded {
                 let source = &sources[*index];
                 let recorded = match &outcome {
-                    CommitOutcome::Committed => {
+                    Ok(CommitOutcome::Committed) => {
                         rows += report.rows;
                         let dropped = (report.dropped > 0).then(|| {
                             let first = report.first_fault.as_deref().unwrap_or_default();
@@ -208,10 +223,11 @@ async fn load(
                         });
                         Outcome::Succeeded { rows: report.rows, dropped }
                     }
-                    CommitOutcome::Tagged(tag) => Outcome::Skipped {
+                    Ok(CommitOutcome::Tagged(tag)) => Outcome::Skipped {
                         reason: format!("the table has an extent tagged {tag} (ingestIfNotExists)"),
                     },
-                    CommitOutcome::TableGone => Outcome::permanent(
+                    Err(failure) => Outcome::permanent(failure.code, failure.details.clone()),
+                    Ok(CommitOutcome::TableGone) => Outcome::permanent(
                         "BadRequest_TableNotExist",
                         format!("table {} was dropped", source.message.table),
                     ),

@@ -4,12 +4,13 @@
 
 use super::stage::{Stage, commit_of};
 use super::target::Target;
+use super::update::{self, NewRows};
 use crate::ServiceError;
 use crate::state::State;
 use crate::store::batches;
 use crate::store::reports::Outcome;
 use kusto_decode::Input;
-use kusto_engine::{Catalog, CatalogCommit, CommitOutcome, TableCommit};
+use kusto_engine::{Catalog, CatalogCommit, CommitOutcome, StreamedRows, TableCommit};
 use kusto_kql::{PolicyEntity, PolicyKind};
 use kusto_types::SourceId;
 use kusto_wire::AdditionalProperties;
@@ -76,6 +77,14 @@ pub(crate) fn ingest(state: &Arc<State>, streamed: Streamed) -> Result<u64, Serv
     let mut stage = Stage::new(&state.store.root.join("extents"), folder);
     let (report, small) = stage.add_small(input, &target, &location)?.map_err(fault)?;
     let commit = commit_of(target.table, stage.finish()?, &properties);
+    let rows = match &small {
+        Some(content) => NewRows::Streamed(StreamedRows::pending(content.clone())),
+        None => NewRows::Extents(&commit.extents),
+    };
+    let updates = update::derive(state, target.table, rows)?.map_err(|failure| ServiceError::BadData {
+        code: failure.code.to_owned(),
+        message: failure.details,
+    })?;
     let outcome = state.store.transact(|transaction| {
         if let Some(id) = source
             && !batches::add_streamed(transaction, &database, &table, id, report.rows)?
@@ -83,12 +92,16 @@ pub(crate) fn ingest(state: &Arc<State>, streamed: Streamed) -> Result<u64, Serv
             tracing::info!(source = %id, "the same source was streamed before; nothing is added");
             return Ok(CommitOutcome::Committed);
         }
-        Ok::<_, ServiceError>(match &small {
+        let outcome = match &small {
             Some(content) => {
                 Catalog(transaction).append_streamed(target.table, report.rows, report.raw_bytes, content)?
             }
             None => CatalogCommit.commit(transaction, &commit)?,
-        })
+        };
+        if outcome == CommitOutcome::Committed {
+            updates.commit(transaction, &database, &uuid::Uuid::new_v4().to_string())?;
+        }
+        Ok::<_, ServiceError>(outcome)
     })?;
     match outcome {
         CommitOutcome::Committed | CommitOutcome::Tagged(_) => Ok(report.rows),
