@@ -320,3 +320,50 @@ async fn restricted_tables_are_read_by_unrestricted_viewers_alone() {
     );
     assert_eq!(site.command(Some("t0"), "D", "T | count").await.0, 200);
 }
+
+#[tokio::test]
+async fn what_a_command_names_by_a_query_is_asked_for_too() {
+    let site = Site::start().await;
+    for text in [".create database D", ".create database Other"] {
+        site.root("NetDefaultDB", text).await;
+    }
+    site.root("Other", ".create table Secret (a:long)").await;
+    for text in [
+        ".create tables T (a:long), S (a:long)",
+        ".ingest inline into table S <| 1",
+        ".ingest inline into table T <| 1",
+        // app0 has a table and nothing else, app1 may read as well, app2 only reads.
+        ".add table T admins ('aadapp=app0;t')",
+        ".add table T admins ('aadapp=app1;t')",
+        ".add database D viewers ('aadapp=app1;t')",
+        ".add database D viewers ('aadapp=app2;t')",
+    ] {
+        site.root("D", text).await;
+    }
+    let id = |rows: Value| rows["Tables"][0]["Rows"][0][0].as_str().unwrap().to_owned();
+    let of_s = id(site.root("D", ".show table S extents").await);
+    let of_t = id(site.root("D", ".show table T extents").await);
+    let policy =
+        |query: &str| format!(r#".alter table T policy update @'[{{"Source":"S","Query":"{query}"}}]'"#);
+    for (token, command, status) in [
+        // An update policy runs with the service's rights: nobody reads through it what they may not.
+        ("t0", policy("S"), 403),
+        ("t1", policy("S"), 200),
+        ("t1", policy(r#"S | union database(\"Other\").Secret"#), 403),
+        ("t1", policy(r#"S | where a in (database(\"Other\").Secret)"#), 403),
+        ("t2", policy("S"), 403),
+        // Extents of tables that are not one's own.
+        ("t2", format!(".drop extent {of_t}"), 403),
+        ("t2", ".drop extents <| .show table T extents".to_owned(), 403),
+        ("t1", format!(".drop extents ({of_t}, {of_s})"), 403),
+        ("t1", ".alter extent tags ('x') <| S | distinct ExtentId = extent_id()".to_owned(), 403),
+        ("t1", ".alter extent tags ('x') <| T | distinct ExtentId = extent_id()".to_owned(), 200),
+        ("t0", format!(".drop extent {of_t}"), 200),
+        // A script has no more rights than its commands.
+        ("t2", ".execute database script with (ThrowOnErrors=true) <|\n.drop table S".to_owned(), 403),
+    ] {
+        assert_eq!(site.command(Some(token), "D", &command).await.0, status, "{token}: {command}");
+    }
+    let left = site.root("D", ".show database extents | count").await;
+    assert_eq!(left["Tables"][0]["Rows"][0][0], json!(1), "the extent of S");
+}

@@ -162,7 +162,7 @@ pub(crate) fn of_command(command: &Command, database: &str, exists: impl Fn(&str
         Command::Function(FunctionCommand::Define { .. } | FunctionCommand::Drop { .. }) => vec![create()],
         Command::DropExtents { extents: ExtentChoice::Table(table) } => vec![manage(table)],
         // What they name is known only when the query has run: each table is asked for there.
-        Command::DropExtents { .. } | Command::ChangeExtentTags { .. } => show(),
+        Command::DropExtents { .. } | Command::ChangeExtentTags { .. } => vec![Need::AnyRole],
         Command::DropTables { names, .. } => names.iter().map(|name| manage(name)).collect(),
         Command::ClearTable { name } => vec![manage(name)],
         Command::CreateMapping { table, .. } | Command::DropMapping { table, .. } => vec![ingest(table)],
