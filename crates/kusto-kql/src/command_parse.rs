@@ -177,14 +177,8 @@ impl Parser<'_> {
         // Samples in the documentation leave the word out.
         self.eat_word("table");
         let table = self.entity("a table")?;
-        self.expect(Token::Open, "( and the URLs of the data")?;
-        let mut locators = Vec::new();
-        while !self.eat(Token::Close) {
-            locators.push(self.string("a URL in quotes")?);
-            if !self.eat(Token::Comma) && self.peek() != Token::Close {
-                return Err(self.unexpected(", or )"));
-            }
-        }
+        let locators =
+            self.parenthesised("( and the URLs of the data", |parser| parser.string("a URL in quotes"))?;
         let properties = self.properties()?;
         Ok(Command::IngestPull { table, locators, properties, execution })
     }

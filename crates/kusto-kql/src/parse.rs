@@ -187,6 +187,23 @@ impl<'t> Parser<'t> {
         }
     }
 
+    /// `(item, item, ...)`, maybe empty; `wanted` says what the parenthesis is of.
+    pub(crate) fn parenthesised<T>(
+        &mut self,
+        wanted: &str,
+        mut item: impl FnMut(&mut Self) -> Result<T, KqlError>,
+    ) -> Result<Vec<T>, KqlError> {
+        self.expect(Token::Open, wanted)?;
+        let mut items = Vec::new();
+        while !self.eat(Token::Close) {
+            items.push(item(self)?);
+            if !self.eat(Token::Comma) && self.peek() != Token::Close {
+                return Err(self.unexpected(", or )"));
+            }
+        }
+        Ok(items)
+    }
+
     /// An entity name: bare or `['quoted']` or `["quoted"]`.
     pub(crate) fn name(&mut self, wanted: &str) -> Result<String, KqlError> {
         match self.peek() {
@@ -219,17 +236,12 @@ impl<'t> Parser<'t> {
 
     /// `name:type, ...` within parentheses.
     pub(crate) fn columns(&mut self) -> Result<Vec<(String, ColumnType)>, KqlError> {
-        self.expect(Token::Open, "( before the columns")?;
-        let mut columns = Vec::new();
-        while !self.eat(Token::Close) {
-            let name = if self.is_string() { self.string("a name")? } else { self.name("a column name")? };
-            self.expect(Token::Colon, ": between column and type")?;
-            columns.push((name, self.column_type()?));
-            if !self.eat(Token::Comma) && self.peek() != Token::Close {
-                return Err(self.unexpected(", or )"));
-            }
-        }
-        Ok(columns)
+        self.parenthesised("( before the columns", |parser| {
+            let name =
+                if parser.is_string() { parser.string("a name")? } else { parser.name("a column name")? };
+            parser.expect(Token::Colon, ": between column and type")?;
+            Ok((name, parser.column_type()?))
+        })
     }
 
     pub(crate) fn column_type(&mut self) -> Result<ColumnType, KqlError> {

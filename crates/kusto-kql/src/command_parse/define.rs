@@ -225,14 +225,7 @@ impl Parser<'_> {
             return self.drop_extent(at);
         }
         if self.eat_word("tables") {
-            self.expect(Token::Open, "( and the tables")?;
-            let mut names = Vec::new();
-            while !self.eat(Token::Close) {
-                names.push(self.entity("a table")?);
-                if !self.eat(Token::Comma) && self.peek() != Token::Close {
-                    return Err(self.unexpected(", or )"));
-                }
-            }
+            let names = self.parenthesised("( and the tables", |parser| parser.entity("a table"))?;
             let if_exists = self.eat_word("ifexists");
             return Ok(Command::DropTables { names, if_exists });
         }
@@ -250,14 +243,7 @@ impl Parser<'_> {
             return Ok(Command::DropMapping { table: name, kind, name: mapping });
         }
         if self.eat_word("columns") {
-            self.expect(Token::Open, "( and the columns")?;
-            let mut columns = Vec::new();
-            while !self.eat(Token::Close) {
-                columns.push(self.name("a column")?);
-                if !self.eat(Token::Comma) && self.peek() != Token::Close {
-                    return Err(self.unexpected(", or )"));
-                }
-            }
+            let columns = self.parenthesised("( and the columns", |parser| parser.name("a column"))?;
             return Ok(Command::DropColumns { table: name, columns });
         }
         let if_exists = self.eat_word("ifexists");

@@ -68,27 +68,13 @@ impl Parser<'_> {
 
     fn extent_tags(&mut self, change: TagChange) -> Result<Command, KqlError> {
         self.keyword("tags")?;
-        self.expect(Token::Open, "( and the tags")?;
-        let mut tags = Vec::new();
-        while !self.eat(Token::Close) {
-            tags.push(self.string("a tag in quotes")?);
-            if !self.eat(Token::Comma) && self.peek() != Token::Close {
-                return Err(self.unexpected(", or )"));
-            }
-        }
+        let tags = self.parenthesised("( and the tags", |parser| parser.string("a tag in quotes"))?;
         let query = self.rest_after_input_pipe()?;
         Ok(Command::ChangeExtentTags { change, tags, extents: ExtentChoice::Query(query) })
     }
 
     fn extent_ids(&mut self) -> Result<Vec<String>, KqlError> {
-        self.expect(Token::Open, "( and the ids of extents")?;
-        let mut ids = Vec::new();
-        while !self.eat(Token::Close) {
-            ids.push(self.extent_id()?);
-            if !self.eat(Token::Comma) && self.peek() != Token::Close {
-                return Err(self.unexpected(", or )"));
-            }
-        }
+        let ids = self.parenthesised("( and the ids of extents", |parser| parser.extent_id())?;
         Ok(ids)
     }
 

@@ -42,18 +42,13 @@ impl Parser<'_> {
                 return Err(KqlError::syntax(at, format!("{word} is no role; {} are", known.join(", "))));
             }
         };
-        let mut principals = Vec::new();
-        if change == PrincipalChange::Set && self.eat_word("none") {
-            // The role is emptied.
-        } else {
-            self.expect(Token::Open, "( and the principals")?;
-            while !self.eat(Token::Close) {
-                principals.push(self.string("a principal in quotes")?);
-                if !self.eat(Token::Comma) && self.peek() != Token::Close {
-                    return Err(self.unexpected(", or )"));
-                }
+        // With none the role is emptied.
+        let principals = match change == PrincipalChange::Set && self.eat_word("none") {
+            true => Vec::new(),
+            false => {
+                self.parenthesised("( and the principals", |parser| parser.string("a principal in quotes"))?
             }
-        }
+        };
         let (word, count) = self.peek_dashed();
         if word == "skip-results" {
             self.skip(count);

@@ -83,15 +83,12 @@ impl Parser<'_> {
             }
             "tables" => {
                 self.advance();
-                let mut names = Vec::new();
-                if self.eat(Token::Open) {
-                    while !self.eat(Token::Close) {
-                        names.push(self.entity("a table")?);
-                        if !self.eat(Token::Comma) && self.peek() != Token::Close {
-                            return Err(self.unexpected(", or )"));
-                        }
+                let names = match self.peek() {
+                    Token::Open => {
+                        self.parenthesised("( and the tables", |parser| parser.entity("a table"))?
                     }
-                }
+                    _ => Vec::new(),
+                };
                 let details = self.eat_word("details");
                 Ok(Command::ShowTables { names, details })
             }
@@ -278,17 +275,11 @@ impl Parser<'_> {
     }
 
     fn show_operations(&mut self) -> Result<Command, KqlError> {
-        let mut ids = Vec::new();
-        if self.eat(Token::Open) {
-            while !self.eat(Token::Close) {
-                ids.push(self.operation_id()?);
-                if !self.eat(Token::Comma) && self.peek() != Token::Close {
-                    return Err(self.unexpected(", or )"));
-                }
-            }
-        } else if !matches!(self.peek(), Token::End | Token::Semicolon | Token::Pipe) {
-            ids.push(self.operation_id()?);
-        }
+        let ids = match self.peek() {
+            Token::Open => self.parenthesised("( and the ids", Self::operation_id)?,
+            Token::End | Token::Semicolon | Token::Pipe => Vec::new(),
+            _ => vec![self.operation_id()?],
+        };
         Ok(Command::ShowOperations { ids })
     }
 }

@@ -195,6 +195,17 @@ fn fill(
     properties: &[(String, String)],
     query: &str,
 ) -> Result<ResultTable, ServiceError> {
+    let is_on = |name: &str| {
+        properties
+            .iter()
+            .any(|(known, value)| known.eq_ignore_ascii_case(name) && value.eq_ignore_ascii_case("true"))
+    };
+    let extends = is_on("extend_schema");
+    if is_on("recreate_schema") {
+        return Err(ServiceError::BadRequest(
+            "recreate_schema is not known here; use .drop table and .set, or .alter table".to_owned(),
+        ));
+    }
     let properties = read_properties(properties)?;
     let name = TableName::new(table).map_err(|error| ServiceError::BadRequest(error.to_string()))?;
     let mut options = RequestProperties::default();
@@ -222,6 +233,15 @@ fn fill(
             let made = catalog.create_table(&database, &name, &schema, CreateMode::Create, "", "")?;
             debug_assert_eq!(made, CreateOutcome::Created);
             super::own(transaction, caller, database.as_str(), name.as_str())?;
+        }
+        if exists && extends {
+            // Columns go by their positions; those behind the table's own are new ones.
+            let table = catalog.table(&database, name.as_str())?;
+            let mut columns = table.schema.columns().to_vec();
+            columns.extend(schema.columns().iter().skip(columns.len()).cloned());
+            let extended =
+                TableSchema::new(columns).map_err(|error| ServiceError::BadRequest(error.to_string()))?;
+            catalog.create_table(&database, &name, &extended, CreateMode::AlterMerge, "", "")?;
         }
         Ok::<_, ServiceError>(catalog.table(&database, name.as_str())?)
     })?;
