@@ -302,3 +302,35 @@ fn datetimes_are_timestamps_in_files_and_exact_in_rows() {
         "[\"-10675199.02:48:05.4775808\",\"10675199.02:48:05.4775807\"]"
     );
 }
+
+#[test]
+fn ingestion_times_of_a_table_never_repeat() {
+    let (connection, _folder) = fixture();
+    let catalog = Catalog(&connection);
+    let table = catalog.table(&DatabaseName::net_default(), "T").unwrap();
+    // A clock that was set back: what is there is later than now.
+    connection.execute("UPDATE extents SET ingested = '2999-01-01T00:00:00.0000005Z'", []).unwrap();
+    for (tick, streamed) in [(6, true), (7, false), (8, true)] {
+        if streamed {
+            assert_eq!(catalog.append_streamed(table.id, 1, 1, b"").unwrap(), CommitOutcome::Committed);
+        } else {
+            let file = ExtentFile { id: "x".to_owned(), path: "x".to_owned(), rows: 1, size: 1 };
+            let extent = NewExtent { file, original_size: 1, created: None, tags: Vec::new() };
+            let commit = Commit {
+                table: table.id,
+                extents: vec![extent],
+                unless_tagged: Vec::new(),
+                existing: Existing::Keep,
+            };
+            CatalogCommit.commit(&connection, &commit).unwrap();
+        }
+        let latest: String = connection
+            .query_row(
+                "SELECT MAX(t) FROM (SELECT MAX(ingested) t FROM extents UNION ALL SELECT MAX(ingested) FROM streamed)",
+                [],
+                |row| row.get(0),
+            )
+            .unwrap();
+        assert_eq!(latest, format!("2999-01-01T00:00:00.000000{tick}Z"));
+    }
+}
