@@ -3,6 +3,7 @@
 
 mod expand;
 mod join;
+mod parse;
 mod pipeline;
 mod series;
 

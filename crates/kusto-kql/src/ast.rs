@@ -263,6 +263,8 @@ pub enum Operator {
         /// At most so many rows of one.
         limit: Option<Expr>,
     },
+    /// Columns from the pieces of a text.
+    Parse(Parse),
     /// Arrays of aggregates over equal steps.
     MakeSeries(Box<MakeSeries>),
     /// The columns, a row each.
@@ -271,6 +273,50 @@ pub enum Operator {
     As(String),
     /// How a result is to be shown.
     Render(Visualization),
+}
+
+/// What `parse` takes out of a text.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Parse {
+    /// How texts between the columns are read, and what a value of another type does.
+    pub kind: ParseKind,
+    /// What becomes of rows that do not match.
+    pub unmatched: Unmatched,
+    /// The text.
+    pub value: Expr,
+    /// Its pieces in order.
+    pub pieces: Vec<ParsePiece>,
+}
+
+/// The kinds of `parse`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ParseKind {
+    /// Texts are themselves; a value that does not fit its column fails the match.
+    Simple,
+    /// Texts are themselves; a value that does not fit its column is null.
+    Relaxed,
+    /// Texts are regular expressions.
+    Regex,
+}
+
+/// What becomes of rows whose text does not match.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unmatched {
+    /// `parse`: they stay, and the new columns have no value.
+    Kept,
+    /// `parse-where`: they go.
+    Dropped,
+}
+
+/// A piece of the pattern of `parse`.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ParsePiece {
+    /// `*`: any text.
+    Any,
+    /// This text.
+    Text(String),
+    /// A column.
+    Column(String, ColumnType),
 }
 
 /// Aggregates at equal distances along an axis.

@@ -1,7 +1,7 @@
 //! A checked query: every name resolved to a column position, every type settled,
 //! every conversion written out.
 
-use crate::ast::{JoinKind, Nulls, Order, Visualization};
+use crate::ast::{JoinKind, Nulls, Order, ParseKind, Unmatched, Visualization};
 use crate::{AggregateFunction, Function, Literal};
 use kusto_types::ColumnType;
 
@@ -93,6 +93,8 @@ pub enum Step {
     Join(Box<Join>),
     /// A row for each element.
     Expand(Expand),
+    /// Columns from a text.
+    Parse(Box<Parsed>),
     /// Arrays of aggregates along an axis: keys, aggregates, then the axis.
     Series(Box<Series>),
 }
@@ -130,6 +132,21 @@ pub enum ItemIndex {
     Column,
     /// Nowhere.
     Absent,
+}
+
+/// Columns that a pattern finds in a text: the input's columns, then these.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Parsed {
+    /// The text.
+    pub value: Typed,
+    /// A regular expression with a group a column.
+    pub pattern: String,
+    /// The types of the columns.
+    pub columns: Vec<ColumnType>,
+    /// What a value that does not fit its column does.
+    pub kind: ParseKind,
+    /// What becomes of rows that do not match.
+    pub unmatched: Unmatched,
 }
 
 /// What make-series makes arrays of. Its rows come grouped by keys and bin: the keys, the
@@ -219,6 +236,7 @@ impl Step {
             Self::Take(_) => {}
             Self::Join(join) => join.left_keys.iter().chain(&join.right_keys).for_each(visit),
             Self::Expand(expand) => expand.items.iter().for_each(|(value, _)| visit(value)),
+            Self::Parse(parsed) => visit(&parsed.value),
             Self::Series(series) => {
                 if let Some((from, to)) = &series.bounds {
                     visit(from);
@@ -246,6 +264,7 @@ impl Step {
             Self::Take(_) => Ok(()),
             Self::Join(join) => join.left_keys.iter_mut().chain(&mut join.right_keys).try_for_each(change),
             Self::Expand(expand) => expand.items.iter_mut().try_for_each(|(value, _)| change(value)),
+            Self::Parse(parsed) => change(&mut parsed.value),
             Self::Series(series) => {
                 if let Some((from, to)) = &mut series.bounds {
                     change(from)?;

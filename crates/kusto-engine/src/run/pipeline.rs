@@ -2,7 +2,7 @@
 //! they must.
 
 use super::join::JoinState;
-use super::{Sink, Tables, collect, expand, joined, series};
+use super::{Sink, Tables, collect, expand, joined, parse, series};
 use crate::eval::{Grouping, eval, sorted};
 use crate::{Chunk, EngineError};
 use arrow_array::cast::AsArray;
@@ -32,6 +32,7 @@ pub(super) fn needed_columns(plan: &Plan) -> Vec<bool> {
             Step::Take(_) => {}
             // Its input's columns go on: what comes later marks them by the same numbers.
             Step::Expand(expand) => expand.items.iter().for_each(|(value, _)| mark(value, &mut needed)),
+            Step::Parse(parsed) => mark(&parsed.value, &mut needed),
             Step::Join(join) => {
                 join.left_keys.iter().for_each(|key| mark(key, &mut needed));
                 return vec![true; plan.input.len()];
@@ -61,6 +62,7 @@ enum Held<'p> {
     Rows { chunks: Vec<Chunk>, rows: usize },
     Groups(Grouping<'p>),
     Join(Box<JoinState<'p>>),
+    Pattern(regex::Regex),
 }
 
 /// The steps of a plan with what they hold.
@@ -82,6 +84,13 @@ impl<'p> Pipeline<'p> {
                     Step::Summarize { keys, aggregates } => Held::Groups(Grouping::new(keys, aggregates)?),
                     Step::Join(join) => {
                         Held::Join(Box::new(JoinState::new(join, collect(&join.right, tables)?)?))
+                    }
+                    Step::Parse(parsed) => {
+                        Held::Pattern(regex::Regex::new(&parsed.pattern).map_err(|error| {
+                            EngineError::Evaluation(format!(
+                                "the pattern of parse is no regular expression: {error}"
+                            ))
+                        })?)
                     }
                     Step::Filter(_) | Step::Project(_) | Step::Expand(_) => Held::Nothing,
                 }))
@@ -119,6 +128,9 @@ impl<'p> Pipeline<'p> {
                 }
                 (Step::Expand(expansion), _) => chunk = expand::expand(expansion, &chunk)?,
                 (Step::Join(_), Some(Held::Join(join))) => chunk = join.push(&chunk)?,
+                (Step::Parse(parsed), Some(Held::Pattern(pattern))) => {
+                    chunk = parse::parse(parsed, pattern, &chunk)?;
+                }
                 (Step::Take(_), Some(Held::Left(left))) => {
                     let rows = chunk.rows.min(*left);
                     *left -= rows;

@@ -1,8 +1,8 @@
 //! The operators of a pipeline, as steps over known columns.
 
 use super::{Checker, expr, hidden, outputs, plan_of, themselves, visible};
-use crate::ast::{Named, Nulls, Operator, Order, Reorder, SortKey};
-use crate::plan::{Aggregate, Expand, ItemIndex, Key, OutputColumn, Plan, PlanSource, Step, Typed};
+use crate::ast::{Named, Nulls, Operator, Order, Parse, ParseKind, ParsePiece, Reorder, SortKey};
+use crate::plan::{Aggregate, Expand, ItemIndex, Key, OutputColumn, Parsed, Plan, PlanSource, Step, Typed};
 use crate::{AggregateFunction, KqlError, Literal};
 use kusto_types::ColumnType;
 
@@ -88,6 +88,7 @@ impl Checker<'_> {
             Operator::MvExpand { items, with_item_index, limit } => {
                 self.mv_expand(&mut plan, at, items, with_item_index.as_deref(), limit.as_ref())?;
             }
+            Operator::Parse(parse) => self.parse(&mut plan, at, parse)?,
             Operator::MakeSeries(series) => self.make_series(&mut plan, at, series)?,
             Operator::GetSchema => return Ok(schema_rows(&columns)),
             Operator::As(_) => {}
@@ -220,6 +221,55 @@ impl Checker<'_> {
         Ok(())
     }
 
+    fn parse(&self, plan: &mut Plan, at: usize, parse: &Parse) -> Result<(), KqlError> {
+        let columns = plan.output.clone();
+        let value = self.expr(&parse.value, &columns)?;
+        let value = self.convert(at, value, ColumnType::String)?;
+        let mut pattern = String::from("(?s)^");
+        let mut types = Vec::new();
+        let mut all = themselves(&columns);
+        let count = parse.pieces.len();
+        for (index, piece) in parse.pieces.iter().enumerate() {
+            let is_last = index + 1 == count;
+            match piece {
+                ParsePiece::Any => pattern.push_str(if is_last { ".*" } else { ".*?" }),
+                ParsePiece::Text(text) if parse.kind == ParseKind::Regex => {
+                    pattern.push_str(&format!("(?:{text})"));
+                }
+                ParsePiece::Text(text) => pattern.push_str(&escaped(text)),
+                ParsePiece::Column(name, column_type) => {
+                    pattern.push_str(match (column_type, parse.kind) {
+                        // Numbers end where their digits do.
+                        (ColumnType::Int | ColumnType::Long, ParseKind::Simple | ParseKind::Regex) => {
+                            "(-?[0-9]+)"
+                        }
+                        (ColumnType::Real | ColumnType::Decimal, ParseKind::Simple | ParseKind::Regex) => {
+                            "(-?[0-9]+(?:\\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)"
+                        }
+                        _ if is_last => "(.*)",
+                        _ => "(.*?)",
+                    });
+                    let value = super::column(columns.len() + types.len(), *column_type);
+                    match all.iter_mut().find(|(existing, _)| existing == name) {
+                        Some(slot) => slot.1 = value,
+                        None => all.push((name.clone(), value)),
+                    }
+                    types.push(*column_type);
+                }
+            }
+        }
+        // What stands behind the last piece does not matter.
+        plan.steps.push(Step::Parse(Box::new(Parsed {
+            value,
+            pattern,
+            columns: types,
+            kind: parse.kind,
+            unmatched: parse.unmatched,
+        })));
+        project(plan, all);
+        Ok(())
+    }
+
     /// Checks items and gives each a name: its own, the column's, or a numbered one.
     pub(super) fn named(
         &self,
@@ -260,6 +310,18 @@ impl Checker<'_> {
 pub(super) fn project(plan: &mut Plan, columns: Vec<(String, Typed)>) {
     plan.output = outputs(&columns);
     plan.steps.push(Step::Project(columns));
+}
+
+/// A text as a regular expression that matches only it.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_ascii() && !c.is_ascii_alphanumeric() && !c.is_ascii_whitespace() {
+            escaped.push('\\');
+        }
+        escaped.push(c);
+    }
+    escaped
 }
 
 fn unique(at: usize, columns: &[(String, Typed)]) -> Result<(), KqlError> {

@@ -1,14 +1,16 @@
 //! The operators of a pipeline: what follows each `|`.
 
 use crate::ast::{
-    Expanded, JoinKind, MakeSeries, Named, Nulls, Operator, Order, Reorder, RightKeys, SortKey, Visualization,
+    Expanded, JoinKind, MakeSeries, Named, Nulls, Operator, Order, Parse, ParseKind, ParsePiece, Reorder,
+    RightKeys, SortKey, Unmatched, Visualization,
 };
 use crate::lexer::Token;
 use crate::{KqlError, Parser};
+use kusto_types::ColumnType;
 
 /// What an error names when an operator is not one of these.
 const KNOWN: &str = "where, project, project-away, project-keep, project-rename, project-reorder, extend, \
-                     summarize, join, lookup, union, mv-expand, make-series, sort, top, take, distinct, count, \
+                     summarize, join, lookup, union, mv-expand, parse, make-series, sort, top, take, distinct, count, \
                      getschema, serialize, as and render";
 
 impl Parser<'_> {
@@ -61,6 +63,8 @@ impl Parser<'_> {
             "lookup" => self.join(JoinKind::LeftOuter, RightKeys::Hidden)?,
             "union" => Operator::Union(self.union()?),
             "mv-expand" | "mvexpand" => self.mv_expand()?,
+            "parse" => self.parse(Unmatched::Kept)?,
+            "parse-where" => self.parse(Unmatched::Dropped)?,
             "make-series" => self.make_series()?,
             "getschema" => Operator::GetSchema,
             "serialize" => {
@@ -195,6 +199,41 @@ impl Parser<'_> {
         }
         let limit = self.after_word("limit")?;
         Ok(Operator::MvExpand { items, with_item_index, limit })
+    }
+
+    /// `parse kind=simple text with * "a=" a:long ", b=" b *`
+    fn parse(&mut self, unmatched: Unmatched) -> Result<Operator, KqlError> {
+        let mut kind = ParseKind::Simple;
+        if self.is_word("kind") && self.peek_at(1) == Token::Assign {
+            self.skip(2);
+            let at = self.at();
+            kind = match self.name("simple, relaxed or regex")?.to_ascii_lowercase().as_str() {
+                "simple" => ParseKind::Simple,
+                "relaxed" => ParseKind::Relaxed,
+                "regex" => ParseKind::Regex,
+                other => return Err(KqlError::syntax(at, format!("{other} is not a kind of parse"))),
+            };
+        }
+        let value = self.expr()?;
+        self.expect_word("with")?;
+        let mut pieces = Vec::new();
+        loop {
+            pieces.push(match self.peek() {
+                Token::Star => {
+                    self.advance();
+                    ParsePiece::Any
+                }
+                Token::Name | Token::OpenBracket => {
+                    let name = self.name("a column")?;
+                    let column_type =
+                        if self.eat(Token::Colon) { self.column_type()? } else { ColumnType::String };
+                    ParsePiece::Column(name, column_type)
+                }
+                _ if self.is_string() => ParsePiece::Text(self.string("a text")?),
+                _ if pieces.is_empty() => return Err(self.unexpected("*, a text or a column")),
+                _ => return Ok(Operator::Parse(Parse { kind, unmatched, value, pieces })),
+            });
+        }
     }
 
     fn make_series(&mut self) -> Result<Operator, KqlError> {

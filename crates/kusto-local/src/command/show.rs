@@ -9,7 +9,7 @@ use crate::http::{Address, StorageService};
 use crate::state::{CONTAINERS, QUEUES, State};
 use crate::store::reports::{FAILURE_QUEUE, STATUS_TABLE, SUCCESS_QUEUE};
 use kusto_engine::{Catalog, ExtentRecord, MappingRecord, TableRecord};
-use kusto_kql::{Absent, Command, PolicyEntity, SchemaShape};
+use kusto_kql::{Absent, Command, PolicyEntity, PolicyKind, SchemaShape};
 use kusto_types::{ColumnType as T, DatabaseName, DateTime};
 use kusto_wire::{IngestionResources, ResultTable, SecretUrl};
 use rusqlite::Connection;
@@ -306,22 +306,82 @@ fn details_of(catalog: &Catalog<'_>, tables: &[TableRecord]) -> Result<ResultTab
         ("TotalExtentSize", T::Real),
         ("TotalOriginalSize", T::Real),
         ("TotalRowCount", T::Long),
+        ("HotExtents", T::Long),
+        ("HotExtentSize", T::Real),
+        ("HotOriginalSize", T::Real),
+        ("HotRowCount", T::Long),
+        ("AuthorizedPrincipals", T::String),
+        ("RetentionPolicy", T::String),
+        ("CachingPolicy", T::String),
+        ("ShardingPolicy", T::String),
+        ("MergePolicy", T::String),
+        ("StreamingIngestionPolicy", T::String),
+        ("IngestionBatchingPolicy", T::String),
+        ("MinExtentsCreationTime", T::DateTime),
+        ("MaxExtentsCreationTime", T::DateTime),
+        ("RowOrderPolicy", T::String),
+        ("TableId", T::String),
     ]);
     for record in tables {
         let extents = catalog.extents(record.id)?;
         let sum = |value: fn(&ExtentRecord) -> u64| extents.iter().map(value).sum::<u64>();
-        result = result.with_row(vec![
-            record.name.as_str().into(),
-            record.database.as_str().into(),
-            record.folder.as_str().into(),
-            record.docstring.as_str().into(),
+        // Everything is on this machine, so that everything is hot.
+        let totals: [Value; 4] = [
             extents.len().into(),
             (sum(|extent| extent.size) as f64).into(),
             (sum(|extent| extent.original_size) as f64).into(),
             sum(|extent| extent.rows).into(),
-        ]);
+        ];
+        let created = || extents.iter().map(|extent| extent.created.as_str());
+        let mut row: Vec<Value> = vec![
+            record.name.as_str().into(),
+            record.database.as_str().into(),
+            record.folder.as_str().into(),
+            record.docstring.as_str().into(),
+        ];
+        row.extend(totals.iter().cloned().chain(totals.iter().cloned()));
+        row.push(principals_json(catalog, record)?.into());
+        for policy in [
+            PolicyKind::Retention,
+            PolicyKind::Caching,
+            PolicyKind::Sharding,
+            PolicyKind::Merge,
+            PolicyKind::StreamingIngestion,
+            PolicyKind::IngestionBatching,
+        ] {
+            row.push(effective(catalog, record, policy)?.into());
+        }
+        row.push(created().min().map_or(Value::Null, Value::from));
+        row.push(created().max().map_or(Value::Null, Value::from));
+        row.push(effective(catalog, record, PolicyKind::RowOrder)?.into());
+        row.push(uuid::Uuid::from_u128(record.id.0 as u128).to_string().into());
+        result = result.with_row(row);
     }
     Ok(result)
+}
+
+/// The policy that a table goes by: its own, or the database's; `null` when there is none.
+fn effective(
+    catalog: &Catalog<'_>,
+    record: &TableRecord,
+    policy: PolicyKind,
+) -> Result<String, ServiceError> {
+    for entity in [PolicyEntity::Table(record.name.to_string()), PolicyEntity::Database(String::new())] {
+        if let Some(json) = catalog.policy(&record.database, &entity, policy)? {
+            return Ok(json);
+        }
+    }
+    Ok("null".to_owned())
+}
+
+/// The principals of a table as JSON, as its details show them.
+fn principals_json(catalog: &Catalog<'_>, record: &TableRecord) -> Result<String, ServiceError> {
+    let grants = crate::access::Grants(catalog.0).of(record.database.as_str(), record.name.as_str())?;
+    let shown = grants.into_iter().map(|grant| {
+        json!({ "Type": grant.principal.kind().display(), "DisplayName": grant.principal.id(),
+            "FQN": grant.principal.to_string(), "Notes": grant.notes, "RoleAssignmentIdentifier": grant.role.display() })
+    });
+    Ok(Value::Array(shown.collect()).to_string())
 }
 
 /// The columns of `.show extents`.
