@@ -7,7 +7,7 @@ use crate::archive;
 use crate::delimited::{Records, field};
 use crate::input::{Input, open};
 use crate::json_frame::{Lines, Values};
-use arrow_schema::DataType;
+use arrow_schema::{DataType, Schema};
 use kusto_types::{
     Column, ColumnName, ColumnType, DataFormat, DateTime, FormatFamily, TableSchema, canonical_guid,
 };
@@ -130,6 +130,7 @@ pub fn infer(input: impl Fn() -> std::io::Result<Input>, format: DataFormat) -> 
     let input = || input().map_err(DecodeError::Io);
     match (format, format.family()) {
         (DataFormat::Parquet, _) => infer_parquet(input()?),
+        (DataFormat::Avro | DataFormat::ApacheAvro, _) => infer_avro(input()?, format),
         (DataFormat::Json, _) => match infer_json(input()?, DataFormat::Json) {
             Ok(inferred) => Ok(inferred),
             Err(lines_fault) => infer_json(input()?, DataFormat::MultiJson).map_err(|_| lines_fault),
@@ -374,33 +375,52 @@ fn merged(a: Option<ColumnType>, b: Option<ColumnType>) -> Option<ColumnType> {
 
 fn infer_parquet(input: Input) -> Result<Inferred, InferError> {
     let (reader, _) = crate::parquet::reader(input)?;
-    let schema = arrow_array::RecordBatchReader::schema(&reader);
+    of_arrow(&arrow_array::RecordBatchReader::schema(&reader), DataFormat::Parquet)
+}
+
+fn infer_avro(input: Input, format: DataFormat) -> Result<Inferred, InferError> {
+    let wrong =
+        |error: arrow_schema::ArrowError| DecodeError::WrongFormat { format, problem: error.to_string() };
+    let raw = crate::input::open(input)?;
+    let reader = arrow_avro::reader::ReaderBuilder::new().build(raw).map_err(wrong)?;
+    of_arrow(&reader.schema(), format)
+}
+
+/// The schema of a file that says its own.
+fn of_arrow(schema: &Schema, format: DataFormat) -> Result<Inferred, InferError> {
     let mut columns = Vec::new();
     for field in schema.fields() {
-        let column_type = match field.data_type() {
-            DataType::Boolean => ColumnType::Bool,
-            DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::UInt8 | DataType::UInt16 => {
-                ColumnType::Int
-            }
-            DataType::Int64 | DataType::UInt32 | DataType::UInt64 => ColumnType::Long,
-            DataType::Float16 | DataType::Float32 | DataType::Float64 => ColumnType::Real,
-            DataType::Decimal128(_, _) | DataType::Decimal256(_, _) => ColumnType::Decimal,
-            DataType::Timestamp(_, _) | DataType::Date32 | DataType::Date64 => ColumnType::DateTime,
-            DataType::List(_) | DataType::LargeList(_) | DataType::Struct(_) | DataType::Map(_, _) => {
-                ColumnType::Dynamic
-            }
-            _ => ColumnType::String,
-        };
         let name = ColumnName::new(field.name().as_str()).map_err(kusto_types::SchemaError::from)?;
-        columns.push(Column { name, column_type });
+        columns.push(Column { name, column_type: column_type_of(field.data_type()) });
     }
     Ok(Inferred {
         schema: TableSchema::new(columns)?,
         header: false,
         first_record: Vec::new(),
         properties: Vec::new(),
-        format: DataFormat::Parquet,
+        format,
         sampled: 0,
         complete: true,
     })
+}
+
+fn column_type_of(data_type: &DataType) -> ColumnType {
+    match data_type {
+        DataType::Boolean => ColumnType::Bool,
+        DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::UInt8 | DataType::UInt16 => {
+            ColumnType::Int
+        }
+        DataType::Int64 | DataType::UInt32 | DataType::UInt64 => ColumnType::Long,
+        DataType::Float16 | DataType::Float32 | DataType::Float64 => ColumnType::Real,
+        DataType::Decimal128(_, _) | DataType::Decimal256(_, _) => ColumnType::Decimal,
+        DataType::Timestamp(_, _) | DataType::Date32 | DataType::Date64 => ColumnType::DateTime,
+        DataType::List(_) | DataType::LargeList(_) | DataType::Struct(_) | DataType::Map(_, _) => {
+            ColumnType::Dynamic
+        }
+        // Avro's unions of several types: what a value is, is known only with the value.
+        DataType::Union(_, _) => ColumnType::Dynamic,
+        // A UUID of Avro.
+        DataType::FixedSizeBinary(16) => ColumnType::Guid,
+        _ => ColumnType::String,
+    }
 }

@@ -427,6 +427,21 @@ fn avro_of_another_library_reads_by_name_and_by_mapping() {
 }
 
 #[test]
+fn avro_says_its_own_schema() {
+    let inferred = infer(|| Ok(Input::Bytes(Bytes::from_static(AVRO))), DataFormat::Avro).unwrap();
+    assert_eq!(
+        inferred.schema.csl(),
+        "id:long,name:string,v:real,flag:bool,at:datetime,day:datetime,price:decimal,kind:string,tags:dynamic,attrs:dynamic,inner:dynamic,key:guid,either:dynamic"
+    );
+    let (rows, _) = run_with(AVRO, DataFormat::Avro, &inferred.schema, None, |_| {}).unwrap();
+    assert!(rows[0].ends_with("|00000000-0000-0000-0000-000000000001|7"), "{}", rows[0]);
+    assert!(rows[1].ends_with("|\"seven\""), "{}", rows[1]);
+    for bad in [&b""[..], b"Obj", b"id,name\n"] {
+        assert!(infer(|| Ok(Input::Bytes(Bytes::from_static(bad))), DataFormat::Avro).is_err());
+    }
+}
+
+#[test]
 fn avro_faults_are_told() {
     let code = |bytes: &[u8]| run_with(bytes, DataFormat::Avro, &schema(), None, |_| {}).unwrap_err().code();
     assert_eq!(code(b""), "BadRequest_EmptyBlob");
