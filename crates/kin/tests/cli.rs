@@ -244,6 +244,53 @@ fn a_cluster_url_creates_nothing_unless_asked() {
 
 /// Every place between two steps of the service: it aborts there, starts again, and
 /// every accepted file is in the table exactly once.
+/// Streams rows over a connection of its own; the status, if an answer came.
+fn stream(url: &str, table: &str, rows: &str) -> Option<String> {
+    use std::io::{Read, Write};
+    let address = url.strip_prefix("http://").unwrap();
+    let mut connection = std::net::TcpStream::connect(address).unwrap();
+    write!(
+        connection,
+        "POST /v1/rest/ingest/NetDefaultDB/{table}?streamFormat=csv HTTP/1.1\r\nHost: {address}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{rows}",
+        rows.len()
+    )
+    .unwrap();
+    let mut answer = String::new();
+    // A process that ends may reset the connection: there is no answer then.
+    let _broken = connection.read_to_string(&mut answer);
+    answer.split(' ').nth(1).map(str::to_owned)
+}
+
+#[test]
+fn a_crash_while_rows_are_streamed_loses_and_doubles_nothing() {
+    for step in ["rows-streamed", "rows-written", "rows-sealed"] {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        let data = root.join("served");
+        let mut doomed = Service::start(&data, Some(step));
+        let query = |url: &str, text: &str| {
+            let shown = expect(root, 0, &["query", text, "--cluster", url, "--output", "csv"]);
+            shown.lines().last().unwrap().to_owned()
+        };
+        query(&doomed.url, ".create table T (a:long)");
+        let answer = stream(&doomed.url, "T", "1\n2\n3\n");
+        assert_eq!(answer.as_deref(), if step == "rows-streamed" { None } else { Some("200") }, "{step}");
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while doomed.child.try_wait().unwrap().is_none() {
+            assert!(Instant::now() < deadline, "{step}: the service did not reach it");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let again = Service::start(&data, None);
+        assert_eq!(query(&again.url, "T | summarize strcat(count(), ' ', dcount(a))"), "3 3", "{step}");
+        while query(&again.url, "T | where isnull(extent_id()) | count") != "0" {
+            assert!(Instant::now() < deadline + Duration::from_secs(30), "{step}: nothing seals the rows");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        assert_eq!(query(&again.url, "T | summarize strcat(count(), ' ', dcount(a))"), "3 3", "{step}");
+        assert_eq!(query(&again.url, ".show table T extents | count"), "1", "{step}");
+    }
+}
+
 #[test]
 fn a_crash_between_any_two_steps_loses_and_doubles_nothing() {
     for step in [

@@ -1,7 +1,8 @@
 //! Places where a crash test ends the process, as `kill -9` would: no clean-up runs.
 
-/// The steps between which a crash must lose nothing, in their order.
-pub(crate) const STEPS: [&str; 7] = [
+/// The steps between which a crash must lose nothing: those of a queued source in their
+/// order, then those of a streamed one.
+pub(crate) const STEPS: [&str; 10] = [
     "message-put",
     "source-accepted",
     "batch-sealed",
@@ -9,6 +10,9 @@ pub(crate) const STEPS: [&str; 7] = [
     "extent-written",
     "batch-committed",
     "reports-drained",
+    "rows-streamed",
+    "rows-written",
+    "rows-sealed",
 ];
 
 /// Ends the process here when the configuration says so.

@@ -1,6 +1,7 @@
 //! Makes extents of what the row store has, in the background: of each table when its oldest
 //! payload has waited, or when there is much of it.
 
+use super::failpoint::reach;
 use crate::ServiceError;
 use crate::state::State;
 use kusto_engine::row_store::{self, RowStoreUse};
@@ -34,9 +35,10 @@ pub(crate) async fn run(state: Arc<State>, stop: CancellationToken) {
     loop {
         resting.retain(|_, until| *until > Instant::now());
         let skipped: Vec<TableId> = resting.keys().copied().collect();
+        let crash_at = state.config.crash_at.clone();
         let sealed = crate::store::blocking(&state.store, move |store| {
             let Some((table, rows)) = next(store, &skipped)? else { return Ok(None) };
-            let outcome = seal_one(store, &table, &rows);
+            let outcome = seal_one(store, &table, &rows, crash_at.as_deref());
             Ok(Some((table, outcome)))
         })
         .await;
@@ -82,11 +84,14 @@ fn seal_one(
     store: &crate::store::Store,
     table: &TableRecord,
     rows: &[StreamedRows],
+    crash_at: Option<&str>,
 ) -> Result<(), ServiceError> {
     let root = store.root.join("extents");
     let file =
         row_store::write_sealed(&root, &table.stored_schema(), rows, uuid::Uuid::new_v4().to_string())?;
+    reach(crash_at, "rows-written");
     let sealed = store.transact(|transaction| row_store::seal(transaction, table.id, rows, &file))?;
+    reach(crash_at, "rows-sealed");
     if sealed {
         tracing::debug!(table = %table.name, payloads = rows.len(), rows = file.rows, "streamed rows sealed");
     }

@@ -2,6 +2,7 @@
 //! source that the client names by its id is taken once, also when the client sends it
 //! again because the answer was lost.
 
+use super::failpoint::reach;
 use super::stage::{Stage, commit_of};
 use super::target::Target;
 use super::update::{self, NewRows};
@@ -103,6 +104,7 @@ pub(crate) fn ingest(state: &Arc<State>, streamed: Streamed) -> Result<u64, Serv
         }
         Ok::<_, ServiceError>(outcome)
     })?;
+    reach(state.config.crash_at.as_deref(), "rows-streamed");
     match outcome {
         CommitOutcome::Committed | CommitOutcome::Tagged(_) => Ok(report.rows),
         CommitOutcome::TableGone => {
