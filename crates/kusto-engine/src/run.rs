@@ -146,8 +146,15 @@ fn execute(plan: &Plan, tables: &Tables<'_>, sink: &mut Sink<'_>) -> Result<(), 
         }
         PlanSource::Range(bounds) => range(bounds, &mut |chunk| pipeline.push(0, chunk, sink))?,
         PlanSource::Union(parts) => {
+            let mut wanted = true;
             for part in parts {
-                execute(part, tables, &mut |chunk| pipeline.push(0, chunk, sink))?;
+                if !wanted {
+                    break;
+                }
+                execute(part, tables, &mut |chunk| {
+                    wanted = pipeline.push(0, chunk, sink)?;
+                    Ok(wanted)
+                })?;
             }
         }
         PlanSource::Given => {

@@ -76,6 +76,8 @@ pub enum Function {
     InArray,
     /// Conversion to the result type (`tolong` and its kin)
     Convert,
+    /// A value as a dynamic one: a text stays a text, also one that is JSON
+    AsDynamic,
     /// `isnull`
     IsNull,
     /// `isempty`

@@ -132,6 +132,11 @@ fn call(
             Ok(Arc::new(values.map(|value| value.map(test)).collect::<BooleanArray>()))
         }
         F::Convert => cast::convert(&arrays[0], types[0], result),
+        F::AsDynamic => {
+            let texts = arrays[0].as_string::<i32>().iter();
+            let quoted = texts.map(|text| text.map(|text| serde_json::Value::from(text).to_string()));
+            Ok(Arc::new(quoted.collect::<StringArray>()))
+        }
         F::Add
         | F::Subtract
         | F::Multiply

@@ -33,7 +33,10 @@ impl Checker<'_> {
         if matches!(name, "ceiling" | "round" | "abs") {
             let value = &arguments.first().map_or(ColumnType::Real, |value| value.column_type);
             let is_number = value.is_numeric() || (name == "abs" && *value == ColumnType::Timespan);
-            if !is_number && !arguments.is_empty() {
+            if *value == ColumnType::Int {
+                let value = arguments.remove(0);
+                arguments.insert(0, self.convert(at, value, ColumnType::Long)?);
+            } else if !is_number && !arguments.is_empty() {
                 let value = arguments.remove(0);
                 arguments.insert(0, self.convert(at, value, ColumnType::Real)?);
             }
@@ -95,6 +98,10 @@ impl Checker<'_> {
                     }
                     (TypedKind::Literal(Literal::Timespan(Some(ticks))), _) => {
                         Ok(literal(Literal::Timespan(Some(-ticks))))
+                    }
+                    (_, ColumnType::Int) => {
+                        let value = self.convert(at, value, ColumnType::Long)?;
+                        Ok(call(Function::Negate, vec![value], ColumnType::Long))
                     }
                     (_, column_type) if column_type.is_numeric() || column_type == ColumnType::Timespan => {
                         Ok(call(Function::Negate, vec![value], column_type))

@@ -294,6 +294,7 @@ pub(super) fn natural_name(expr: &Expr) -> Option<String> {
                         | "endofweek"
                         | "endofmonth"
                         | "endofyear"
+                        | "format_datetime"
                 ) =>
         {
             arguments.first().and_then(natural_name)

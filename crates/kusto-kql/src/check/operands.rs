@@ -163,6 +163,10 @@ impl Checker<'_> {
         }
         Ok(match fold_literal(value.clone(), wanted) {
             Some(folded) => literal(folded),
+            // Only parse_json() looks into texts.
+            None if (value.column_type, wanted) == (ColumnType::String, ColumnType::Dynamic) => {
+                call(Function::AsDynamic, vec![value], wanted)
+            }
             None => call(Function::Convert, vec![value], wanted),
         })
     }

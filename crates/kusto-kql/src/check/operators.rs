@@ -24,7 +24,7 @@ impl Checker<'_> {
             Operator::Project(items) => project(&mut plan, self.named(items, &columns, "Column")?),
             Operator::Extend(items) => {
                 let mut all = themselves(&columns);
-                for (name, value) in self.named(items, &columns, "Column")? {
+                for (name, value) in self.extended(items, &columns)? {
                     match all.iter_mut().find(|(existing, _)| *existing == name) {
                         Some(slot) => slot.1 = value,
                         None => all.push((name, value)),
@@ -268,6 +268,31 @@ impl Checker<'_> {
         })));
         project(plan, all);
         Ok(())
+    }
+
+    /// The items of `extend`: by their own names, by those of the columns that they show (which
+    /// they replace), or by numbered ones.
+    fn extended(&self, items: &[Named], columns: &[OutputColumn]) -> Result<Vec<(String, Typed)>, KqlError> {
+        let mut result: Vec<(String, Typed)> = Vec::with_capacity(items.len());
+        let mut number = 0;
+        for item in items {
+            let value = self.expr(&item.expr, columns)?;
+            let name = item.name.clone().or_else(|| expr::natural_name(&item.expr)).unwrap_or_else(|| {
+                number += 1;
+                format!("Column{number}")
+            });
+            match result.iter_mut().find(|(made, _)| *made == name) {
+                Some(_) if item.name.is_some() => {
+                    return Err(KqlError::semantic(
+                        item.expr.at,
+                        format!("there would be two columns named {name}"),
+                    ));
+                }
+                Some(made) => made.1 = value,
+                None => result.push((name, value)),
+            }
+        }
+        Ok(result)
     }
 
     /// Checks items and gives each a name: its own, the column's, or a numbered one.

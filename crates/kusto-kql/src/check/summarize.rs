@@ -192,7 +192,7 @@ impl Checker<'_> {
         let outputs = match function {
             A::Percentiles if arguments.len() > 2 => {
                 let base = expr::natural_name(&arguments[0]).unwrap_or_default();
-                let named = |level: &f64| (format!("percentile_{base}_{level}"), output_type);
+                let named = |level: &f64| (format!("percentile_{base}_{}", level_name(*level)), output_type);
                 parameters.iter().map(named).collect()
             }
             _ => vec![(output, output_type)],
@@ -261,7 +261,9 @@ impl Checker<'_> {
                 for (index, (name, column_type)) in columns.iter().enumerate() {
                     let is_key = keys.iter().any(|(key, _)| key == name);
                     if !taken.contains(&index) && !is_key && !crate::plan::is_hidden(name) {
-                        outputs.push((name.clone(), *column_type));
+                        let is_any = matches!(&item.expr.kind, ExprKind::Call(name, _) if name == "any");
+                        let name = if is_any { format!("any_{name}") } else { name.clone() };
+                        outputs.push((name, *column_type));
                         values.push(column(index, *column_type));
                     }
                 }
@@ -321,6 +323,11 @@ fn internal(aggregate: usize, output: usize) -> String {
     format!("\u{1}aggregate{aggregate}_{output}")
 }
 
+/// A level of a percentile as names have it: `99_9`.
+fn level_name(level: f64) -> String {
+    level.to_string().replace('.', "_")
+}
+
 /// The name of the column that an aggregate makes.
 pub(super) fn aggregate_name(name: &str, arguments: &[Expr]) -> Option<String> {
     let natural = |index: usize| arguments.get(index).and_then(expr::natural_name);
@@ -332,7 +339,9 @@ pub(super) fn aggregate_name(name: &str, arguments: &[Expr]) -> Option<String> {
         "make_bag" | "make_bag_if" => format!("bag_{base}"),
         "percentile" | "percentiles" => match arguments.get(1).map(|level| &level.kind) {
             Some(ExprKind::Literal(Literal::Long(Some(level)))) => format!("percentile_{base}_{level}"),
-            Some(ExprKind::Literal(Literal::Real(Some(level)))) => format!("percentile_{base}_{level}"),
+            Some(ExprKind::Literal(Literal::Real(Some(level)))) => {
+                format!("percentile_{base}_{}", level_name(*level))
+            }
             _ => format!("percentile_{base}"),
         },
         _ => format!("{name}_{base}"),
