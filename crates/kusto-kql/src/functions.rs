@@ -202,6 +202,8 @@ pub enum Function {
     UrlDecode,
     /// `hash_sha256`
     HashSha256,
+    /// `hash(value, modulus)`: xxHash of 64 bits
+    Hash,
     /// `bag_keys`
     BagKeys,
     /// `bag_has_key(bag, key)`
@@ -394,6 +396,7 @@ pub(crate) fn signature(name: &str) -> Option<Signature> {
         "base64_decode_tostring" => (F::Base64Decode, ONE, STRING, returns(T::String)),
         "url_encode" => (F::UrlEncode, ONE, STRING, returns(T::String)),
         "url_decode" => (F::UrlDecode, ONE, STRING, returns(T::String)),
+        "hash" => (F::Hash, 1..=2, &[None, Some(T::Long)][..], returns(T::Long)),
         "hash_sha256" => (F::HashSha256, ONE, STRING, returns(T::String)),
         "array_length" => (F::ArrayLength, ONE, DYNAMIC, returns(T::Long)),
         "array_concat" => (F::ArrayConcat, 1..=64, DYNAMIC, returns(T::Dynamic)),

@@ -2,6 +2,7 @@
 
 use kusto_batch::BatchingPolicy;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// How to run a service.
 #[derive(Debug, Clone)]
@@ -26,6 +27,9 @@ pub struct ServiceConfig {
     /// Ingestion commands that run at once before more are refused with 429; `None`
     /// means three quarters of the cores, but at least 4.
     pub ingestion_capacity: Option<usize>,
+    /// How long a streamed payload waits for others in the row store before they become an
+    /// extent; many, or much, do not wait. By default two seconds.
+    pub seal_after: Duration,
     /// Where to crash on purpose: the name of a step in `ingest/failpoint.rs`. For the
     /// crash tests; `None` in every other use.
     pub crash_at: Option<String>,
@@ -42,6 +46,7 @@ impl ServiceConfig {
             access: crate::AccessConfig::open(),
             host_names: Vec::new(),
             ingestion_capacity: None,
+            seal_after: Duration::from_secs(2),
             crash_at: None,
         }
     }

@@ -4,6 +4,7 @@ use super::cast::texts;
 use super::expr::longs;
 use crate::EngineError;
 use arrow_array::cast::AsArray;
+use arrow_array::types::{Float64Type, Int32Type, Int64Type};
 use arrow_array::{Array, ArrayRef, BooleanArray, Int64Array, StringArray};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -13,6 +14,7 @@ use serde_json::Value;
 use sha2::Digest;
 use std::borrow::Cow;
 use std::sync::Arc;
+use twox_hash::XxHash64;
 
 /// Whether `needle` stands in `text` bounded, where asked, by the ends of terms.
 fn has_term(text: &str, needle: &str, at_start: bool, at_end: bool) -> bool {
@@ -193,6 +195,7 @@ pub(super) fn call(
             let decoded = percent_encoding::percent_decode_str(string(0).value(row)).decode_utf8_lossy();
             Some(Cow::Owned(decoded.into_owned()))
         }),
+        Function::Hash => hashes(arrays, types[0]),
         Function::HashSha256 => texts(rows, |row| {
             let digest = sha2::Sha256::digest(string(0).value(row));
             Some(Cow::Owned(digest.iter().map(|byte| format!("{byte:02x}")).collect()))
@@ -210,6 +213,35 @@ pub(super) fn call(
 /// What `url_encode` leaves as it is.
 const URL: &percent_encoding::AsciiSet =
     &percent_encoding::NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+/// xxHash of the bytes that a value has in memory on a cluster, as its documentation's
+/// examples show for text and datetime; with a modulus the remainder, from zero on.
+fn hashes(arrays: &[ArrayRef], column_type: ColumnType) -> ArrayRef {
+    let values = &arrays[0];
+    let modulus = arrays.get(1).map(|modulus| longs(modulus, ColumnType::Long));
+    let hash = |bytes: &[u8]| XxHash64::oneshot(0, bytes) as i64;
+    let results = (0..values.len()).map(|row| {
+        if values.is_null(row) {
+            return None;
+        }
+        let value = match column_type {
+            ColumnType::Bool => hash(&[u8::from(values.as_boolean().value(row))]),
+            ColumnType::Int => hash(&values.as_primitive::<Int32Type>().value(row).to_le_bytes()),
+            ColumnType::Long | ColumnType::DateTime | ColumnType::Timespan => {
+                hash(&values.as_primitive::<Int64Type>().value(row).to_le_bytes())
+            }
+            ColumnType::Real => hash(&values.as_primitive::<Float64Type>().value(row).to_le_bytes()),
+            ColumnType::Decimal | ColumnType::Guid | ColumnType::String | ColumnType::Dynamic => {
+                hash(values.as_string::<i32>().value(row).as_bytes())
+            }
+        };
+        match &modulus {
+            Some(modulus) => value.checked_rem_euclid(modulus.value(row)),
+            None => Some(value),
+        }
+    });
+    Arc::new(results.collect::<Int64Array>())
+}
 
 /// The last regular expression, compiled: a pattern is mostly the same in every row.
 #[derive(Default)]

@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
-/// How long a payload waits for others before it is sealed.
-const WAIT: Duration = Duration::from_secs(2);
+/// How often the row store is looked at.
+const EVERY: Duration = Duration::from_millis(500);
 /// Payloads of a table that are sealed without waiting.
 const MANY: u64 = 200;
 /// Bytes of a table that are sealed without waiting.
@@ -22,11 +22,11 @@ const MUCH: u64 = 16 * 1024 * 1024;
 const REST: Duration = Duration::from_secs(60);
 
 /// Whether a table's rows are to be sealed now.
-fn is_due(used: &RowStoreUse, now: DateTime) -> bool {
+fn is_due(used: &RowStoreUse, now: DateTime, wait: Duration) -> bool {
     let waited = now.ticks() - used.oldest.ticks();
     used.payloads >= MANY
         || used.bytes >= MUCH
-        || u128::try_from(waited).is_ok_and(|ticks| ticks * 100 >= WAIT.as_nanos())
+        || u128::try_from(waited).is_ok_and(|ticks| ticks * 100 >= wait.as_nanos())
 }
 
 /// Runs until cancelled; what is left then stays in the row store.
@@ -36,14 +36,15 @@ pub(crate) async fn run(state: Arc<State>, stop: CancellationToken) {
         resting.retain(|_, until| *until > Instant::now());
         let skipped: Vec<TableId> = resting.keys().copied().collect();
         let crash_at = state.config.crash_at.clone();
+        let wait = state.config.seal_after;
         let sealed = crate::store::blocking(&state.store, move |store| {
-            let Some((table, rows)) = next(store, &skipped)? else { return Ok(None) };
+            let Some((table, rows)) = next(store, &skipped, wait)? else { return Ok(None) };
             let outcome = seal_one(store, &table, &rows, crash_at.as_deref());
             Ok(Some((table, outcome)))
         })
         .await;
         let pause = match sealed {
-            Ok(None) => WAIT / 4,
+            Ok(None) => EVERY,
             Ok(Some((_, Ok(())))) => Duration::ZERO,
             Ok(Some((table, Err(error)))) => {
                 let error = &error as &dyn std::error::Error;
@@ -53,7 +54,7 @@ pub(crate) async fn run(state: Arc<State>, stop: CancellationToken) {
             }
             Err(error) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "the row store cannot be read");
-                WAIT
+                4 * EVERY
             }
         };
         tokio::select! {
@@ -67,12 +68,14 @@ pub(crate) async fn run(state: Arc<State>, stop: CancellationToken) {
 fn next(
     store: &crate::store::Store,
     skipped: &[TableId],
+    wait: Duration,
 ) -> Result<Option<(TableRecord, Vec<StreamedRows>)>, ServiceError> {
     store.read(|connection| {
         let catalog = Catalog(connection);
         let now = DateTime::now();
         let used = catalog.row_store_use()?;
-        let Some(due) = used.iter().find(|used| is_due(used, now) && !skipped.contains(&used.table)) else {
+        let Some(due) = used.iter().find(|used| is_due(used, now, wait) && !skipped.contains(&used.table))
+        else {
             return Ok(None);
         };
         let Some(table) = catalog.table_by_id(due.table)? else { return Ok(None) };
@@ -121,7 +124,7 @@ mod tests {
             // A clock that was set back makes nothing wait for ever, only longer.
             (used(1, 1, -5), false),
         ] {
-            assert_eq!(is_due(&used, now), due, "{used:?}");
+            assert_eq!(is_due(&used, now, Duration::from_secs(2)), due, "{used:?}");
         }
     }
 }
