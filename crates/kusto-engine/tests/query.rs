@@ -183,7 +183,7 @@ fn scalars_follow_kusto() {
             "print 5 between (1 .. 5), 'a' matches regex '^[a-c]$', not(false), 'b' in ('a', 'b')",
             "[true,true,true,true]",
         ),
-        ("print hash('x')", ""),
+        ("print series_sum('x')", ""),
     ] {
         match query(&connection, folder.path(), text) {
             Ok(rows) => assert_eq!(rows, expected, "{text}"),
