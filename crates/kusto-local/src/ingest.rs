@@ -2,6 +2,7 @@
 //! batches, reports the outcomes, cleans up.
 
 pub(crate) mod accept;
+pub(crate) mod by_table;
 pub(crate) mod failpoint;
 pub(crate) mod fetch;
 pub(crate) mod janitor;

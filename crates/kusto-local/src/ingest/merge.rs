@@ -1,52 +1,25 @@
 //! Merges the small extents of each table in the background, one merge at a time.
 
+use super::by_table::{self, Pace};
 use crate::ServiceError;
 use crate::state::State;
 use kusto_engine::{Catalog, ExtentRecord, TableId, TableRecord, merge};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// How often tables are looked at.
-const EVERY: Duration = Duration::from_secs(2);
-
-/// How long a table is left alone after its extents could not be merged.
-const REST: Duration = Duration::from_secs(600);
+const PACE: Pace =
+    Pace { idle: Duration::from_secs(2), fault: Duration::from_secs(20), rest: Duration::from_secs(600) };
 
 /// Runs until cancelled; a merge under way ends first.
 pub(crate) async fn run(state: Arc<State>, stop: CancellationToken) {
-    // Tables whose extents could not be merged, until when they are left alone: one that is
-    // damaged must not keep the others waiting.
-    let mut resting: HashMap<TableId, Instant> = HashMap::new();
-    loop {
-        resting.retain(|_, until| *until > Instant::now());
-        let skipped: HashSet<TableId> = resting.keys().copied().collect();
-        let merged = crate::store::blocking(&state.store, move |store| {
-            let Some((table, extents)) = next(store, &skipped)? else { return Ok(None) };
-            let outcome = merge_one(store, &table, &extents);
-            Ok(Some((table, outcome)))
-        })
-        .await;
-        let pause = match merged {
-            Ok(None) => EVERY,
-            Ok(Some((_, Ok(())))) => Duration::ZERO,
-            Ok(Some((table, Err(error)))) => {
-                let error = &error as &dyn std::error::Error;
-                tracing::error!(error, table = %table.name, database = %table.database, "merging extents failed");
-                resting.insert(table.id, Instant::now() + REST);
-                Duration::ZERO
-            }
-            Err(error) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "extents to merge cannot be found");
-                10 * EVERY
-            }
-        };
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(pause) => {}
-        }
-    }
+    by_table::run(state, stop, "merging extents", PACE, |_, store, skipped| {
+        let Some((table, extents)) = next(store, skipped)? else { return Ok(None) };
+        let outcome = merge_one(store, &table, &extents);
+        Ok(Some((table, outcome)))
+    })
+    .await;
 }
 
 /// A table with extents to merge.

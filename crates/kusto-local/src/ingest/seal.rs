@@ -1,26 +1,24 @@
 //! Makes extents of what the row store has, in the background: of each table when its oldest
 //! payload has waited, or when there is much of it.
 
+use super::by_table::{self, Pace};
 use super::failpoint::reach;
 use crate::ServiceError;
 use crate::state::State;
 use kusto_engine::row_store::{self, RowStoreUse};
 use kusto_engine::{Catalog, StreamedRows, TableId, TableRecord};
 use kusto_types::DateTime;
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// How often the row store is looked at.
-const EVERY: Duration = Duration::from_millis(500);
+const PACE: Pace =
+    Pace { idle: Duration::from_millis(500), fault: Duration::from_secs(2), rest: Duration::from_secs(60) };
 /// Payloads of a table that are sealed without waiting.
 const MANY: u64 = 200;
 /// Bytes of a table that are sealed without waiting.
 const MUCH: u64 = 16 * 1024 * 1024;
-/// How long a table is left alone after its rows could not be sealed.
-const REST: Duration = Duration::from_secs(60);
-
 /// Whether a table's rows are to be sealed now.
 fn is_due(used: &RowStoreUse, now: DateTime, wait: Duration) -> bool {
     let waited = now.ticks() - used.oldest.ticks();
@@ -31,43 +29,18 @@ fn is_due(used: &RowStoreUse, now: DateTime, wait: Duration) -> bool {
 
 /// Runs until cancelled; what is left then stays in the row store.
 pub(crate) async fn run(state: Arc<State>, stop: CancellationToken) {
-    let mut resting: HashMap<TableId, Instant> = HashMap::new();
-    loop {
-        resting.retain(|_, until| *until > Instant::now());
-        let skipped: Vec<TableId> = resting.keys().copied().collect();
-        let crash_at = state.config.crash_at.clone();
-        let wait = state.config.seal_after;
-        let sealed = crate::store::blocking(&state.store, move |store| {
-            let Some((table, rows)) = next(store, &skipped, wait)? else { return Ok(None) };
-            let outcome = seal_one(store, &table, &rows, crash_at.as_deref());
-            Ok(Some((table, outcome)))
-        })
-        .await;
-        let pause = match sealed {
-            Ok(None) => EVERY,
-            Ok(Some((_, Ok(())))) => Duration::ZERO,
-            Ok(Some((table, Err(error)))) => {
-                let error = &error as &dyn std::error::Error;
-                tracing::error!(error, table = %table.name, database = %table.database, "sealing streamed rows failed");
-                resting.insert(table.id, Instant::now() + REST);
-                Duration::ZERO
-            }
-            Err(error) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "the row store cannot be read");
-                4 * EVERY
-            }
-        };
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(pause) => {}
-        }
-    }
+    by_table::run(state, stop, "sealing streamed rows", PACE, |state, store, skipped| {
+        let Some((table, rows)) = next(store, skipped, state.config.seal_after)? else { return Ok(None) };
+        let outcome = seal_one(store, &table, &rows, state.config.crash_at.as_deref());
+        Ok(Some((table, outcome)))
+    })
+    .await;
 }
 
 /// The rows of a table that are due.
 fn next(
     store: &crate::store::Store,
-    skipped: &[TableId],
+    skipped: &HashSet<TableId>,
     wait: Duration,
 ) -> Result<Option<(TableRecord, Vec<StreamedRows>)>, ServiceError> {
     store.read(|connection| {
