@@ -65,7 +65,7 @@ pub enum DecodeError {
     #[error("the source cannot be read")]
     Io(#[source] std::io::Error),
     /// A format that is not read here.
-    #[error("format {0} is not supported here; every format of Kusto is but orc, sstream and azmonstream")]
+    #[error("format {0} is not supported here; every format of Kusto is but sstream and azmonstream")]
     FormatNotSupported(DataFormat),
     /// A zip archive that cannot be read.
     #[error("the zip archive cannot be read: {0}")]

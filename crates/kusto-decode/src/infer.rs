@@ -130,6 +130,7 @@ pub fn infer(input: impl Fn() -> std::io::Result<Input>, format: DataFormat) -> 
     let input = || input().map_err(DecodeError::Io);
     match (format, format.family()) {
         (DataFormat::Parquet, _) => infer_parquet(input()?),
+        (DataFormat::Orc, _) => infer_orc(input()?),
         (DataFormat::Avro | DataFormat::ApacheAvro, _) => infer_avro(input()?, format),
         (DataFormat::Json, _) => match infer_json(input()?, DataFormat::Json) {
             Ok(inferred) => Ok(inferred),
@@ -376,6 +377,11 @@ fn merged(a: Option<ColumnType>, b: Option<ColumnType>) -> Option<ColumnType> {
 fn infer_parquet(input: Input) -> Result<Inferred, InferError> {
     let (reader, _) = crate::parquet::reader(input)?;
     of_arrow(&arrow_array::RecordBatchReader::schema(&reader), DataFormat::Parquet)
+}
+
+fn infer_orc(input: Input) -> Result<Inferred, InferError> {
+    let schema = crate::guarded(DataFormat::Orc, || crate::orc::schema(input))?;
+    of_arrow(&schema, DataFormat::Orc)
 }
 
 fn infer_avro(input: Input, format: DataFormat) -> Result<Inferred, InferError> {

@@ -14,6 +14,8 @@ mod infer;
 mod input;
 mod json;
 mod json_frame;
+mod orc;
+mod orc_tail;
 mod parquet;
 mod record_batch;
 mod request;
@@ -41,10 +43,21 @@ pub fn decode(
     sink: &mut dyn FnMut(RecordBatch) -> Result<(), DecodeError>,
 ) -> Result<DecodeReport, DecodeError> {
     request.check()?;
-    if archive::is_archive(&mut input)? {
-        return archive::decode(input, request, sink);
-    }
-    decode_one(input, request, sink)
+    guarded(request.format, || {
+        if archive::is_archive(&mut input)? {
+            return archive::decode(input, request, sink);
+        }
+        decode_one(input, request, sink)
+    })
+}
+
+/// Runs a reader. The library of a binary format may panic over a damaged file: that is the
+/// file's fault alone, and nothing of the reader is used afterwards.
+fn guarded<T>(format: DataFormat, read: impl FnOnce() -> Result<T, DecodeError>) -> Result<T, DecodeError> {
+    let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(read));
+    caught.unwrap_or_else(|_| {
+        Err(DecodeError::WrongFormat { format, problem: "it makes the reader of the format fail".to_owned() })
+    })
 }
 
 /// Decodes a source that is no archive.
@@ -67,6 +80,7 @@ fn decode_one(
         }
         DataFormat::Avro | DataFormat::ApacheAvro => avro::decode(input, request, sink)?,
         DataFormat::Parquet => parquet::decode(input, request, sink)?,
+        DataFormat::Orc => orc::decode(input, request, sink)?,
         DataFormat::W3cLogFile => w3c::decode(input, request, sink)?,
         other => return Err(DecodeError::FormatNotSupported(other)),
     };

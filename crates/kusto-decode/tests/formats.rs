@@ -14,6 +14,8 @@ use std::path::Path;
 
 /// Written by fastavro: `tests/data/make.py`.
 const AVRO: &[u8] = include_bytes!("data/types.avro");
+/// Written by pyarrow: `tests/data/make.py`.
+const ORC: &[u8] = include_bytes!("data/types.orc");
 
 /// What a source gives: its rows, or a code.
 fn outcome(bytes: &[u8], format: F, schema: &TableSchema) -> Result<Vec<String>, String> {
@@ -151,7 +153,13 @@ fn cases() -> Vec<Case> {
             code: Err("BadRequest_InvalidBlob"),
         },
         case(F::W3cLogFile, "#Fields: id name\n1 a\n- b\n", TWO, "1 a\n", Err("BadRequest_InvalidBlob")),
-        case(F::Orc, "ORC", &[], "ORC", Err("BadRequest_FormatNotSupported")),
+        Case {
+            format: F::Orc,
+            good: ORC.to_vec(),
+            rows: &["1|n1", "2|", "3|n3"],
+            malformed: ORC[..ORC.len() - 10].to_vec(),
+            code: Err("BadRequest_InvalidBlob"),
+        },
     ]
 }
 
@@ -171,32 +179,22 @@ fn each_format_gives_rows_or_the_right_code() {
     for case in cases() {
         let run = |bytes: &[u8]| outcome(bytes, case.format, &schema);
         let name = case.format.wire_name();
-        let unsupported = case.format == F::Orc;
-        let refused = || Err("BadRequest_FormatNotSupported".to_owned());
         let good = run(&case.good);
         let expected: Vec<String> = case.rows.iter().map(|row| (*row).to_owned()).collect();
-        assert_eq!(good, if unsupported { refused() } else { Ok(expected.clone()) }, "{name}: good");
+        assert_eq!(good, Ok(expected.clone()), "{name}: good");
         let malformed = run(&case.malformed);
         let wanted = case.code.map(|rows| rows.iter().map(|row| (*row).to_owned()).collect::<Vec<_>>());
         assert_eq!(malformed, wanted.map_err(str::to_owned), "{name}: malformed");
         let empty = run(b"");
-        assert_eq!(
-            empty,
-            if unsupported { refused() } else { Err("BadRequest_EmptyBlob".to_owned()) },
-            "{name}: empty"
-        );
+        assert_eq!(empty, Err("BadRequest_EmptyBlob".to_owned()), "{name}: empty");
         // Long enough that something is left to be cut.
         let long = if case.good.len() > 200 { case.good.clone() } else { case.good.repeat(20) };
         let packed = gzip(&long);
         let cut = run(&packed[..packed.len() - 9]);
-        assert_eq!(
-            cut,
-            if unsupported { refused() } else { Err("BadRequest_InvalidBlob".to_owned()) },
-            "{name}: cut gzip"
-        );
+        assert_eq!(cut, Err("BadRequest_InvalidBlob".to_owned()), "{name}: cut gzip");
         let archive = run(&zip(&case.good));
         let twice = [&expected[..], &expected[..]].concat();
-        assert_eq!(archive, if unsupported { refused() } else { Ok(twice) }, "{name}: zip");
+        assert_eq!(archive, Ok(twice), "{name}: zip");
         // The same packed whole gives the same.
         assert_eq!(run(&gzip(&case.good)), good, "{name}: gzip");
         writeln!(

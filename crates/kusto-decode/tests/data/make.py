@@ -1,4 +1,4 @@
-"""Writes types.avro with fastavro, an implementation of its own: python make.py"""
+"""Writes types.avro with fastavro and types.orc with pyarrow, implementations of their own: python make.py"""
 
 import datetime
 import decimal
@@ -6,6 +6,8 @@ import uuid
 from pathlib import Path
 
 import fastavro
+import pyarrow
+from pyarrow import orc
 
 SCHEMA = fastavro.parse_schema({
     "type": "record", "name": "Row", "fields": [
@@ -36,3 +38,21 @@ def row(n):
 
 with open(Path(__file__).with_name("types.avro"), "wb") as file:
     fastavro.writer(file, SCHEMA, [row(n) for n in range(1, 4)], codec="deflate", sync_marker=b"kin-test-data-01")
+
+FAR = datetime.datetime(9999, 12, 31, 23, 59, 59, 999999)
+TABLE = pyarrow.table({
+    "id": pyarrow.array([1, 2, 3], pyarrow.int64()),
+    "name": ["n1", None, "n3"],
+    "v": [0.5, 1.0, 1.5],
+    "flag": [False, True, False],
+    "at": pyarrow.array([FAR, datetime.datetime(1, 1, 1), None], pyarrow.timestamp("us")),
+    "exact": pyarrow.array([1704070923456789100, None, 1], pyarrow.timestamp("ns", "UTC")),
+    "day": [datetime.date(2024, 1, n) for n in (1, 2, 3)],
+    "price": pyarrow.array([decimal.Decimal("1.25"), None, decimal.Decimal("-3.25")], pyarrow.decimal128(10, 2)),
+    "tags": [["a"], [], None],
+    "attrs": pyarrow.array([[("k", 1)], [], None], pyarrow.map_(pyarrow.string(), pyarrow.int32())),
+    "inner": [{"x": 1}, {"x": None}, None],
+    "raw": pyarrow.array([b"text", b"\xff\x00", None], pyarrow.binary()),
+    "small": pyarrow.array([1, -2, None], pyarrow.int8()),
+})
+orc.write_table(TABLE, Path(__file__).with_name("types.orc"), compression="zlib")

@@ -178,7 +178,7 @@ pub(crate) fn commit_of(
     Commit { table, extents, unless_tagged, existing: Existing::Keep }
 }
 
-/// Decodes a fetched file; a panic in a decoder is that source's fault alone.
+/// Decodes a fetched file.
 pub(crate) async fn add_file(
     stage: Stage,
     fetched: Fetched,
@@ -188,19 +188,8 @@ pub(crate) async fn add_file(
     tokio::task::spawn_blocking(move || {
         let mut stage = stage;
         let file = std::fs::File::open(&fetched.path).map_err(ServiceError::file(&fetched.path))?;
-        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            stage.add(Input::File(file), &target, &location)
-        }));
-        match outcome {
-            Ok(outcome) => outcome.map(|outcome| (stage, outcome)),
-            Err(_) => {
-                let outcome = Outcome::permanent(
-                    "BadRequest_InvalidBlob",
-                    format!("the source makes the {} decoder fail", target.format),
-                );
-                Ok((stage, Err(outcome)))
-            }
-        }
+        let outcome = stage.add(Input::File(file), &target, &location)?;
+        Ok((stage, outcome))
     })
     .await?
 }
