@@ -3,9 +3,10 @@
 
 use crate::catalog::corrupt;
 use crate::{Catalog, EngineError, StoredSchema, TableRecord};
-use kusto_kql::TableText;
+use kusto_kql::{OtherTexts, TableText};
 use kusto_types::{Column, ColumnName, ColumnType, DatabaseName, SchemaError, TableName, TableSchema};
 use rusqlite::{OptionalExtension, params};
+use std::collections::BTreeMap;
 
 impl Catalog<'_> {
     /// Gives a table new columns; `sources` says which old one each is.
@@ -27,7 +28,48 @@ impl Catalog<'_> {
             "UPDATE tables SET schema = ?2, stored = ?3 WHERE id = ?1",
             params![table.id.0, json, names],
         )?;
+        // A column's text goes where the column goes.
+        let texts = schema.columns().iter().zip(sources).filter_map(|(column, source)| {
+            let old = &table.schema.columns()[(*source)?];
+            Some((column.name.to_string(), table.column_texts.get(old.name.as_str())?.clone()))
+        });
+        self.keep_texts(table, &texts.collect())
+    }
+
+    fn keep_texts(&self, table: &TableRecord, texts: &BTreeMap<String, String>) -> Result<(), EngineError> {
+        let json =
+            if texts.is_empty() { String::new() } else { serde_json::to_string(texts).map_err(corrupt)? };
+        self.0.execute("UPDATE tables SET column_texts = ?2 WHERE id = ?1", params![table.id.0, json])?;
         Ok(())
+    }
+
+    /// `.alter table T column-docstrings`: all of them or none; an empty text is none.
+    pub fn set_column_texts(
+        &self,
+        table: &TableRecord,
+        texts: &[(String, String)],
+        others: OtherTexts,
+    ) -> Result<(), EngineError> {
+        let mut kept = match others {
+            OtherTexts::Keep => table.column_texts.clone(),
+            OtherTexts::Clear => BTreeMap::new(),
+        };
+        for (column, text) in texts {
+            position(table, column)?;
+            kept.insert(column.clone(), text.clone());
+        }
+        kept.retain(|_, text| !text.is_empty());
+        self.keep_texts(table, &kept)
+    }
+
+    /// `recreate_schema`: these columns and no others, of whatever types. What keeps its name
+    /// and type keeps its rows until they are replaced.
+    pub fn recreate_columns(&self, table: &TableRecord, schema: &TableSchema) -> Result<(), EngineError> {
+        let same = |column: &Column| {
+            table.schema.position(column.name.as_str()).filter(|at| table.schema.columns()[*at] == *column)
+        };
+        let sources: Vec<Option<usize>> = schema.columns().iter().map(same).collect();
+        self.set_columns(table, schema.columns().to_vec(), &sources)
     }
 
     /// `.create-merge` and `.alter-merge` of a table that exists: adds what it lacks.
@@ -171,6 +213,19 @@ impl Catalog<'_> {
 }
 
 impl TableRecord {
+    /// The schema JSON of `.show table T schema as json`, with the texts of the columns.
+    pub fn schema_json(&self) -> serde_json::Value {
+        let mut json = self.schema.to_kusto_json(&self.name);
+        if let Some(columns) = json["OrderedColumns"].as_array_mut() {
+            for (shown, column) in columns.iter_mut().zip(self.schema.columns()) {
+                if let Some(text) = self.column_texts.get(column.name.as_str()) {
+                    shown["DocString"] = text.as_str().into();
+                }
+            }
+        }
+        json
+    }
+
     /// Its columns with their names in its files.
     pub fn stored_schema(&self) -> StoredSchema {
         StoredSchema { columns: self.schema.clone(), names: self.stored_names.clone() }

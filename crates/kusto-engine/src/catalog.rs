@@ -7,6 +7,7 @@ use kusto_types::{
     DatabaseName, DateTime, IngestionMapping, MappingKind, MappingName, TableName, TableSchema,
 };
 use rusqlite::{Connection, OptionalExtension, params};
+use std::collections::BTreeMap;
 
 /// The catalog as seen through one connection.
 pub struct Catalog<'c>(pub &'c Connection);
@@ -32,6 +33,8 @@ pub struct TableRecord {
     pub folder: String,
     /// `docstring`.
     pub docstring: String,
+    /// `docstring` of columns that have one, by their names.
+    pub column_texts: BTreeMap<String, String>,
 }
 
 /// An ingestion mapping of the catalog.
@@ -85,7 +88,7 @@ CREATE TABLE IF NOT EXISTS databases (name TEXT PRIMARY KEY, created TEXT NOT NU
 CREATE TABLE IF NOT EXISTS tables (
     id INTEGER PRIMARY KEY AUTOINCREMENT, database TEXT NOT NULL, name TEXT NOT NULL, schema TEXT NOT NULL,
     folder TEXT NOT NULL DEFAULT '', docstring TEXT NOT NULL DEFAULT '', created TEXT NOT NULL,
-    stored TEXT NOT NULL DEFAULT '',
+    stored TEXT NOT NULL DEFAULT '', column_texts TEXT NOT NULL DEFAULT '',
     UNIQUE (database, name));
 CREATE TABLE IF NOT EXISTS mappings (
     table_id INTEGER NOT NULL REFERENCES tables (id) ON DELETE CASCADE, kind TEXT NOT NULL, name TEXT NOT NULL,
@@ -115,7 +118,7 @@ impl Catalog<'_> {
         self.0.execute_batch(crate::function::SCHEMA)?;
         self.0.execute_batch(crate::row_store::SCHEMA)?;
         // What catalogs of earlier versions have no place for.
-        for (table, column) in [("extents", "ingested"), ("tables", "stored")] {
+        for (table, column) in [("extents", "ingested"), ("tables", "stored"), ("tables", "column_texts")] {
             let is_there: bool = self.0.query_row(
                 "SELECT EXISTS (SELECT 1 FROM pragma_table_info(?1) WHERE name = ?2)",
                 [table, column],
@@ -175,7 +178,7 @@ impl Catalog<'_> {
         name: &str,
     ) -> Result<Option<TableRecord>, EngineError> {
         let mut statement = self.0.prepare_cached(
-            "SELECT id, name, schema, folder, docstring, stored FROM tables WHERE database = ?1 AND name = ?2",
+            "SELECT id, name, schema, folder, docstring, stored, column_texts FROM tables WHERE database = ?1 AND name = ?2",
         )?;
         let row = statement.query_row(params![database.as_str(), name], table_row).optional()?;
         row.map(|row| table_record(database, row)).transpose()
@@ -196,7 +199,7 @@ impl Catalog<'_> {
     /// The tables of a database, by name.
     pub fn tables(&self, database: &DatabaseName) -> Result<Vec<TableRecord>, EngineError> {
         let mut statement = self.0.prepare_cached(
-            "SELECT id, name, schema, folder, docstring, stored FROM tables WHERE database = ?1 ORDER BY name",
+            "SELECT id, name, schema, folder, docstring, stored, column_texts FROM tables WHERE database = ?1 ORDER BY name",
         )?;
         let rows = statement.query_map([database.as_str()], table_row)?.collect::<Result<Vec<_>, _>>()?;
         rows.into_iter().map(|row| table_record(database, row)).collect()
@@ -544,14 +547,14 @@ impl Catalog<'_> {
     }
 }
 
-type TableRow = (i64, String, String, String, String, String);
+type TableRow = (i64, String, String, String, String, String, String);
 
 fn table_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<TableRow> {
-    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?))
+    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?))
 }
 
 fn table_record(database: &DatabaseName, row: TableRow) -> Result<TableRecord, EngineError> {
-    let (id, name, schema, folder, docstring, stored) = row;
+    let (id, name, schema, folder, docstring, stored, texts) = row;
     let stored = StoredSchema::read(serde_json::from_str(&schema).map_err(corrupt)?, &stored)?;
     Ok(TableRecord {
         id: TableId(id),
@@ -561,5 +564,9 @@ fn table_record(database: &DatabaseName, row: TableRow) -> Result<TableRecord, E
         stored_names: stored.names,
         folder,
         docstring,
+        column_texts: match texts.as_str() {
+            "" => BTreeMap::new(),
+            texts => serde_json::from_str(texts).map_err(corrupt)?,
+        },
     })
 }

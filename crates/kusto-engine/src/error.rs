@@ -50,6 +50,15 @@ pub enum EngineError {
         /// The limit, in words.
         limit: String,
     },
+    /// Somebody stopped it.
+    #[error("the request was cancelled{0}")]
+    Cancelled(String),
+    /// It ran longer than it may.
+    #[error("the request ran longer than {limit:?}, the time that it has; give it more with servertimeout")]
+    TimedOut {
+        /// The time that it had.
+        limit: std::time::Duration,
+    },
     /// What the catalog stores cannot be read.
     #[error("the catalog holds something unreadable: {0}")]
     Corrupt(String),

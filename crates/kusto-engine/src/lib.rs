@@ -12,6 +12,7 @@ mod eval;
 mod extent;
 mod function;
 pub mod merge;
+mod relocate;
 pub mod row_store;
 mod run;
 mod scan;

@@ -61,14 +61,28 @@ impl QueryResult {
     }
 }
 
-/// Gives the extents of a stored table.
-pub type Tables<'t> = dyn Fn(Option<&str>, &str) -> Result<ExtentScan, EngineError> + 't;
+/// What a plan reads, and whether it may go on.
+pub trait Tables {
+    /// The extents of a stored table.
+    fn scan(&self, database: Option<&str>, table: &str) -> Result<ExtentScan, EngineError>;
+
+    /// Asked between chunks: an error ends the run.
+    fn go_on(&self) -> Result<(), EngineError> {
+        Ok(())
+    }
+}
+
+impl<F: Fn(Option<&str>, &str) -> Result<ExtentScan, EngineError>> Tables for F {
+    fn scan(&self, database: Option<&str>, table: &str) -> Result<ExtentScan, EngineError> {
+        self(database, table)
+    }
+}
 
 /// Takes chunks one by one; says whether more are wanted.
 type Sink<'s> = dyn FnMut(Chunk) -> Result<bool, EngineError> + 's;
 
 /// Runs a plan; `tables` gives the extents of a stored table.
-pub fn run_plan(plan: &Plan, limits: QueryLimits, tables: &Tables<'_>) -> Result<QueryResult, EngineError> {
+pub fn run_plan(plan: &Plan, limits: QueryLimits, tables: &dyn Tables) -> Result<QueryResult, EngineError> {
     let plan = resolved(plan, tables)?;
     let mut result = Limited::new(limits);
     execute(&plan, tables, &mut |chunk| result.take(chunk))?;
@@ -80,7 +94,7 @@ pub fn run_plan_over(
     plan: &Plan,
     rows: &[Vec<Literal>],
     limits: QueryLimits,
-    tables: &Tables<'_>,
+    tables: &dyn Tables,
 ) -> Result<QueryResult, EngineError> {
     let plan = resolved(plan, tables)?;
     let mut result = Limited::new(limits);
@@ -133,18 +147,24 @@ fn memory(chunk: &Chunk) -> usize {
 }
 
 /// Sends the rows of a plan to a sink.
-fn execute(plan: &Plan, tables: &Tables<'_>, sink: &mut Sink<'_>) -> Result<(), EngineError> {
+fn execute(plan: &Plan, tables: &dyn Tables, sink: &mut Sink<'_>) -> Result<(), EngineError> {
     let mut pipeline = Pipeline::new(plan, tables)?;
     match &plan.source {
         PlanSource::Table { database, table } => {
             let needed = needed_columns(plan);
-            let scan = tables(database.as_deref(), table)?;
-            scan.read(&needed, &mut |chunk| pipeline.push(0, chunk, sink))?;
+            let scan = tables.scan(database.as_deref(), table)?;
+            scan.read(&needed, &mut |chunk| {
+                tables.go_on()?;
+                pipeline.push(0, chunk, sink)
+            })?;
         }
         PlanSource::Rows(rows) => {
             pipeline.push(0, literal_rows(&plan.input, rows)?, sink)?;
         }
-        PlanSource::Range(bounds) => range(bounds, &mut |chunk| pipeline.push(0, chunk, sink))?,
+        PlanSource::Range(bounds) => range(bounds, &mut |chunk| {
+            tables.go_on()?;
+            pipeline.push(0, chunk, sink)
+        })?,
         PlanSource::Union(parts) => {
             let mut wanted = true;
             for part in parts {
@@ -165,7 +185,7 @@ fn execute(plan: &Plan, tables: &Tables<'_>, sink: &mut Sink<'_>) -> Result<(), 
 }
 
 /// The rows of a plan as one chunk, at most [`MEMORY`] bytes.
-fn collect(plan: &Plan, tables: &Tables<'_>) -> Result<Chunk, EngineError> {
+fn collect(plan: &Plan, tables: &dyn Tables) -> Result<Chunk, EngineError> {
     let mut chunks = Vec::new();
     let mut bytes = 0;
     execute(plan, tables, &mut |chunk| {
@@ -186,7 +206,7 @@ fn collect(plan: &Plan, tables: &Tables<'_>) -> Result<Chunk, EngineError> {
 }
 
 /// A plan whose expressions need no other plan.
-fn resolved(plan: &Plan, tables: &Tables<'_>) -> Result<Plan, EngineError> {
+fn resolved(plan: &Plan, tables: &dyn Tables) -> Result<Plan, EngineError> {
     /// Most values of an `in (rows)`, as on a cluster.
     const MOST: usize = 1_000_000;
     let mut plan = plan.clone();

@@ -52,6 +52,16 @@ impl StoredSchema {
         Ok(Self { columns, names: names.current })
     }
 
+    /// Every name that a file of the table may have, of columns that are gone too.
+    pub(crate) fn used(&self, kept: &str) -> Result<Vec<String>, EngineError> {
+        if kept.is_empty() {
+            return Ok(self.names.clone());
+        }
+        let names: Names =
+            serde_json::from_str(kept).map_err(|error| EngineError::Corrupt(error.to_string()))?;
+        Ok(names.used)
+    }
+
     /// The stored names after a change, as the catalog keeps them. `sources` has for each new
     /// column the position of the old one that it is, if it is one.
     pub(crate) fn changed(

@@ -1,5 +1,9 @@
 //! The management commands that are understood, as values.
 
+mod load;
+
+pub use load::{Batching, BlobListing, Cancelled, PathPart, QueuedLoad, QueuedSource};
+
 use kusto_types::{ColumnType, MappingKind};
 
 /// A command and the query text that was piped behind it, if any.
@@ -91,6 +95,15 @@ pub enum TableText {
     Folder,
 }
 
+/// What becomes of the texts of columns that a command does not name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OtherTexts {
+    /// They stay.
+    Keep,
+    /// They go.
+    Clear,
+}
+
 /// How a tag is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TagTest {
@@ -163,18 +176,38 @@ pub enum Absent {
     ClusterPrincipals,
     /// `.show principal roles`
     PrincipalRoles,
-    /// `.show running queries`: an answer is whole before it is sent.
-    RunningQueries,
     /// `.show materialized-views`
     MaterializedViews,
-    /// `.show streamingingestion failures`: what was answered with 200 is committed.
-    StreamingFailures,
     /// `.show external tables`
     ExternalTables,
     /// `.show entity_groups`
     EntityGroups,
     /// `.show workload_groups`
     WorkloadGroups,
+    /// `.show database schema violations`: names are checked when they are given.
+    SchemaViolations,
+}
+
+/// What is known of the streamed payloads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StreamingLog {
+    /// `.show streamingingestion failures`
+    Failures,
+    /// `.show streamingingestion statistics`
+    Statistics,
+}
+
+/// What is shown of databases.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DatabaseView {
+    /// What they are.
+    Plain,
+    /// Their policies, principals and size.
+    Details,
+    /// Their policies and principals.
+    Policies,
+    /// How much is in them.
+    DataStats,
 }
 
 /// What a mapping command does with what exists.
@@ -398,8 +431,13 @@ pub enum Command {
     ShowVersion,
     /// `.show cluster`
     ShowCluster,
-    /// `.show databases`
-    ShowDatabases,
+    /// `.show databases`, `.show database D details`
+    ShowDatabases {
+        /// Only this one; an empty name is the request's.
+        name: Option<String>,
+        /// What is shown.
+        view: DatabaseView,
+    },
     /// `.create database D`
     CreateDatabase {
         /// Its name.
@@ -510,11 +548,62 @@ pub enum Command {
         properties: Vec<(String, String)>,
     },
     /// `.show queued ingestion operations "id" [details]`
-    ShowQueuedOperation {
-        /// The operation.
-        id: String,
+    ShowQueuedOperations {
+        /// The operations.
+        ids: Vec<String>,
         /// Whether each source is shown.
         details: bool,
+    },
+    /// `.list blobs (...)`
+    ListBlobs(BlobListing),
+    /// `.ingest-from-storage-queued into table T <| ...`
+    LoadQueued(QueuedLoad),
+    /// `.cancel ...`
+    Cancel {
+        /// What.
+        what: Cancelled,
+        /// Why.
+        reason: String,
+    },
+    /// `.show running queries`
+    ShowRunningQueries,
+    /// `.show streamingingestion failures`, `.show streamingingestion statistics`
+    ShowStreaming(StreamingLog),
+    /// `.show journal`
+    ShowJournal,
+    /// `.show|.alter|.alter-merge|.delete cluster policy P`: kept and shown, without effect
+    ClusterPolicy {
+        /// Its name.
+        policy: String,
+        /// What is done.
+        action: PolicyAction,
+    },
+    /// `.move extents ... from table A to table B`
+    MoveExtents {
+        /// The table that they must be in.
+        from: Option<String>,
+        /// The table that they go to.
+        to: String,
+        /// Which.
+        extents: ExtentChoice,
+    },
+    /// `.replace extents in table T <| {drop}, {move}`: at once
+    ReplaceExtents {
+        /// The table.
+        table: String,
+        /// The query of those that go.
+        dropped: String,
+        /// The query of those that come from other tables.
+        moved: String,
+    },
+    /// `.alter table T column-docstrings (a: "...")`, and of `.alter-merge`
+    SetColumnTexts {
+        /// The table.
+        table: String,
+        /// The columns and their texts.
+        texts: Vec<(String, String)>,
+        /// What becomes of the texts of other columns.
+        others: OtherTexts,
     },
     /// `.show queries`, `.show commands`, `.show commands-and-queries`
     ShowRequests(RequestLog),

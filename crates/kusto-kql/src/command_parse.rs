@@ -4,6 +4,7 @@
 
 mod define;
 mod extents;
+mod load;
 mod policy;
 mod principals;
 mod show;
@@ -71,6 +72,14 @@ impl Parser<'_> {
             }
             "drop" => self.drop_entity(),
             "ingest" => self.ingest(),
+            "ingest-from-storage-queued" => self.load_queued(),
+            "list" => {
+                self.keyword("blobs")?;
+                Ok(Command::ListBlobs(self.blob_listing()?))
+            }
+            "cancel" => self.cancel(at),
+            "move" => self.move_extents(),
+            "replace" => self.replace_extents(),
             "set" => match self.principals_of()? {
                 Some(entity) => self.change_principals(entity, PrincipalChange::Set),
                 None => self.fill(FillMode::Set),

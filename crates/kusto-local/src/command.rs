@@ -3,6 +3,8 @@
 mod data;
 mod extents;
 mod function;
+mod journal;
+mod load;
 pub(crate) mod policy;
 mod run;
 mod script;
@@ -12,6 +14,7 @@ mod table;
 use crate::ServiceError;
 use crate::access::{Caller, Grants};
 use crate::http::Address;
+use crate::running::Stop;
 use crate::state::State;
 use kusto_engine::Catalog;
 use kusto_kql::plan::OutputColumn;
@@ -30,6 +33,8 @@ pub(crate) struct Context<'r> {
     pub(crate) address: &'r Address,
     /// Who sends it.
     pub(crate) caller: &'r Caller,
+    /// The client's id of the request.
+    pub(crate) client: &'r str,
 }
 
 /// What the service hands out for queued ingestion, in URLs of the caller's base.
@@ -73,7 +78,9 @@ pub(crate) fn run(
 ) -> Result<CommandResult, ServiceError> {
     let parsed = parse_command(text)?;
     authorize(state, &parsed.command, context)?;
+    let pending = journal::before(state, context, &parsed.command, text);
     let table = execute(state, parsed.command, context)?;
+    journal::after(state, pending);
     let Some(pipe) = parsed.pipe else { return Ok(CommandResult::Table(table)) };
     let input: Vec<OutputColumn> =
         table.columns.iter().map(|column| (column.name.clone(), column.column_type)).collect();
@@ -88,7 +95,9 @@ pub(crate) fn run(
     let mut tables = vec![crate::query::to_table(&result)];
     if let Some(queries) = parsed.then {
         let properties = RequestProperties::default();
-        let results = crate::query::run(state, context.caller, context.database, &queries, &properties)?;
+        let stop = Stop::of_query(&properties);
+        let results =
+            crate::query::run(state, context.caller, context.database, &queries, &properties, &stop)?;
         tables.extend(results.iter().map(crate::query::to_table));
     }
     Ok(CommandResult::Queried(tables))
@@ -281,6 +290,21 @@ fn execute(state: &Arc<State>, command: Command, context: &Context<'_>) -> Resul
             })?;
             Ok(show::mapping_rows(&database, &left))
         }
+        Command::ListBlobs(listing) => load::list_blobs(state, &listing),
+        Command::LoadQueued(queued) => load::load(state, context, queued),
+        Command::Cancel { what, reason } => load::cancel(state, context, &what, &reason),
+        Command::MoveExtents { from, to, extents } => {
+            extents::move_to(state, context, from.as_deref(), &to, extents)
+        }
+        Command::ReplaceExtents { table, dropped, moved } => {
+            extents::replace(state, context, &table, &dropped, &moved)
+        }
+        Command::SetColumnTexts { table, texts, others } => {
+            table::change(state, context, &table, |catalog, record| {
+                catalog.set_column_texts(record, &texts, others)
+            })
+        }
+        Command::ClusterPolicy { policy, action } => policy::change_cluster(state, &policy, action),
         Command::ChangePrincipals { entity, role, change, principals, notes } => {
             change_principals(state, context, &entity, role, change, (&principals, &notes))
         }

@@ -152,6 +152,12 @@ impl ServiceError {
                 "Kusto.Data.Exceptions.KustoServicePartialQueryFailureLimitsExceededException",
                 true,
             ),
+            Self::Engine(EngineError::Cancelled(_)) => {
+                build(400, "General_BadRequest", "Kusto.Data.Exceptions.KustoRequestCanceledException", true)
+            }
+            Self::Engine(EngineError::TimedOut { .. }) => {
+                build(504, "Timeout", "Kusto.Data.Exceptions.KustoServiceTimeoutException", false)
+            }
             Self::Throttled { .. } => build(
                 429,
                 "TooManyRequests",

@@ -80,6 +80,23 @@ impl StorageAccount {
     }
 }
 
+/// The URL of a container or blob with a signature that reads and lists, made with the key of
+/// its account.
+pub(crate) fn signed(url: &str, key: &str) -> Result<String, ServiceError> {
+    let bad = || ServiceError::BadRequest(format!("{url} is not the URL of a blob or container"));
+    let parsed = url::Url::parse(url).map_err(|_| bad())?;
+    let name = match parsed.host() {
+        Some(url::Host::Domain(host)) if host.contains('.') => host.split('.').next().map(str::to_owned),
+        _ => parsed.path_segments().and_then(|mut parts| parts.next()).map(str::to_owned),
+    };
+    let name = name.ok_or_else(bad)?;
+    let account = StorageAccount::parse(&format!(
+        "AccountName={name};AccountKey={}",
+        key.trim_matches([' ', '"', '\''])
+    ))?;
+    Ok(format!("{url}?{}", account.signature("b", "co", "rl")?))
+}
+
 /// A storage account in use.
 pub(crate) struct Account {
     account: StorageAccount,
@@ -149,6 +166,12 @@ impl Account {
             failure_queues: urls(&account.queue, &[FAILURE_QUEUE], &read),
             status_tables: urls(&account.table, &[STATUS_TABLE], &status),
         })
+    }
+
+    /// A container that files can be put into and listed in.
+    pub(crate) fn export_container(&self) -> Result<SecretUrl, ServiceError> {
+        let signature = self.account.signature("b", "co", "rcwdl")?;
+        Ok(SecretUrl::new(format!("{}/{}?{signature}", self.account.blob, CONTAINERS[0])))
     }
 
     /// Leases messages for two minutes.

@@ -149,7 +149,8 @@ pub(crate) async fn serve(state: Arc<State>, request: Request) -> Response {
             queue::serve(&state, call, queue, id).await
         }
         [account, container] if *account == ACCOUNT => {
-            blob::container(&state, &call, container)
+            let container = (*container).to_owned();
+            blob::container(&state, call, &container).await
         }
         [account, container, rest @ ..] if *account == ACCOUNT => {
             let name = percent_decode(&rest.join("/"));

@@ -15,10 +15,12 @@ mod listen;
 mod query;
 mod requests;
 mod run;
+mod running;
 mod sas;
 mod source_hosts;
 mod state;
 mod store;
+mod streaming_log;
 mod tls;
 mod token;
 

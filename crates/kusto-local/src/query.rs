@@ -2,8 +2,11 @@
 
 use crate::ServiceError;
 use crate::access::{Caller, Need};
+use crate::running::Stop;
 use crate::state::State;
-use kusto_engine::{Catalog, EngineError, ExtentScan, QueryLimits, QueryResult, run_plan, run_plan_over};
+use kusto_engine::{
+    Catalog, EngineError, ExtentScan, QueryLimits, QueryResult, Tables, run_plan, run_plan_over,
+};
 use kusto_kql::ast::FunctionDef;
 use kusto_kql::plan::{OutputColumn, Plan, PlanSource};
 use kusto_kql::{
@@ -83,6 +86,7 @@ pub(crate) fn run(
     database: Option<&str>,
     text: &str,
     properties: &RequestProperties,
+    stop: &Stop,
 ) -> Result<Vec<QueryResult>, ServiceError> {
     // The catalog is read once, so that all statements see the same extents; the files
     // are read after the database is free again.
@@ -97,10 +101,8 @@ pub(crate) fn run(
         Ok::<_, ServiceError>((plans, scans))
     })?;
     let limits = if properties.is_on("notruncation") { QueryLimits::NONE } else { QueryLimits::KUSTO };
-    plans
-        .iter()
-        .map(|plan| Ok(run_plan(plan, limits, &|database, table| scans.get(database, table))?))
-        .collect()
+    let reading = Reading { scans: &scans, stop };
+    plans.iter().map(|plan| Ok(run_plan(plan, limits, &reading)?)).collect()
 }
 
 /// Checks and runs operators that were piped behind a command, over the command's rows.
@@ -201,6 +203,22 @@ impl Scans {
         let key = (database.map(str::to_owned), table.to_owned());
         let found = self.0.get(&key).cloned();
         found.ok_or_else(|| EngineError::NotFound { kind: "table", name: table.to_owned() })
+    }
+}
+
+/// A query's extents, for as long as nobody stops it.
+struct Reading<'r> {
+    scans: &'r Scans,
+    stop: &'r Stop,
+}
+
+impl Tables for Reading<'_> {
+    fn scan(&self, database: Option<&str>, table: &str) -> Result<ExtentScan, EngineError> {
+        self.scans.get(database, table)
+    }
+
+    fn go_on(&self) -> Result<(), EngineError> {
+        self.stop.check()
     }
 }
 

@@ -31,7 +31,7 @@ struct Entry {
 pub(crate) struct Requests(Mutex<VecDeque<Entry>>);
 
 /// A text without its obfuscated literals (`h'...'`) and signatures.
-fn without_secrets(text: &str) -> String {
+pub(crate) fn without_secrets(text: &str) -> String {
     let short: String = text.chars().take(MOST_TEXT).collect();
     let mut result = String::with_capacity(short.len());
     let mut rest = short.as_str();

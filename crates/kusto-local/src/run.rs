@@ -115,6 +115,8 @@ pub async fn start(config: ServiceConfig, listener: TcpListener) -> Result<Runni
         outcomes: Notify::new(),
         issuers: crate::access::Issuers::new(config.access.issuers().to_vec(), http.clone()),
         requests: crate::requests::Requests::default(),
+        running: crate::running::Running::default(),
+        streaming_log: crate::streaming_log::StreamingRecords::default(),
         flushes: Mutex::new(Vec::new()),
         config,
         http,

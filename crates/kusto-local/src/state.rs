@@ -44,6 +44,10 @@ pub(crate) struct State {
     pub(crate) issuers: crate::access::Issuers,
     /// What was asked for lately.
     pub(crate) requests: crate::requests::Requests,
+    /// What runs now and can be stopped.
+    pub(crate) running: crate::running::Running,
+    /// What was streamed lately.
+    pub(crate) streaming_log: crate::streaming_log::StreamingRecords,
     /// For fetching blobs that are not ours.
     pub(crate) http: reqwest::Client,
 }

@@ -4,6 +4,7 @@
 pub(crate) mod batches;
 pub(crate) mod blobs;
 pub(crate) mod entities;
+pub(crate) mod journal;
 pub(crate) mod operations;
 pub(crate) mod queues;
 pub(crate) mod reports;
@@ -87,6 +88,7 @@ impl Store {
         connection.pragma_update(None, "foreign_keys", "ON")?;
         connection.execute_batch(SCHEMA)?;
         connection.execute_batch(crate::access::SCHEMA)?;
+        connection.execute_batch(journal::SCHEMA)?;
         operations::abandon(&connection)?;
         Catalog(&connection).install()?;
         Ok(Self { connection: Mutex::new(connection), root: root.to_owned(), _lock: lock })

@@ -189,6 +189,85 @@ pub fn encode_block_list(ids: &[String]) -> String {
     xml
 }
 
+/// A blob as a listing has it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ListedBlob {
+    /// Its name, from the container on.
+    pub name: String,
+    /// Its bytes.
+    pub size: u64,
+    /// When it was written, RFC 1123.
+    pub modified: String,
+    /// Its entity tag.
+    pub etag: String,
+}
+
+/// A page of a container's blobs.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct BlobPage {
+    /// The blobs.
+    pub blobs: Vec<ListedBlob>,
+    /// What names have in common up to the delimiter, when one was asked for.
+    pub prefixes: Vec<String>,
+    /// What asks for the next page; empty on the last one.
+    pub next_marker: String,
+}
+
+/// The body of List Blobs.
+pub fn encode_blob_page(container: &str, page: &BlobPage) -> String {
+    let mut xml = format!(
+        "<?xml version=\"1.0\" encoding=\"utf-8\"?><EnumerationResults ContainerName=\"{}\"><Blobs>",
+        escape(container)
+    );
+    for blob in &page.blobs {
+        xml.push_str(&format!(
+            "<Blob><Name>{}</Name><Properties><Last-Modified>{}</Last-Modified><Etag>{}</Etag><Content-Length>{}</Content-Length><Content-Type>application/octet-stream</Content-Type><BlobType>BlockBlob</BlobType></Properties></Blob>",
+            escape(blob.name.as_str()),
+            escape(blob.modified.as_str()),
+            escape(blob.etag.as_str()),
+            blob.size
+        ));
+    }
+    for prefix in &page.prefixes {
+        xml.push_str(&format!("<BlobPrefix><Name>{}</Name></BlobPrefix>", escape(prefix.as_str())));
+    }
+    xml.push_str(&format!(
+        "</Blobs><NextMarker>{}</NextMarker></EnumerationResults>",
+        escape(page.next_marker.as_str())
+    ));
+    xml
+}
+
+/// Reads the body of List Blobs.
+pub fn decode_blob_page(xml: &str) -> Result<BlobPage, XmlError> {
+    let state = std::cell::RefCell::new((BlobPage::default(), ListedBlob::default(), false));
+    walk(
+        xml.trim_start_matches('\u{feff}'),
+        |name, text| {
+            let (page, current, _) = &mut *state.borrow_mut();
+            match name {
+                "Name" => current.name = text,
+                "Content-Length" => current.size = text.parse().unwrap_or(0),
+                "Last-Modified" => current.modified = text,
+                "Etag" => current.etag = text,
+                "NextMarker" => page.next_marker = text,
+                _ => {}
+            }
+        },
+        |name| {
+            let (page, current, is_listing) = &mut *state.borrow_mut();
+            match name {
+                "Blob" => page.blobs.push(std::mem::take(current)),
+                "BlobPrefix" => page.prefixes.push(std::mem::take(current).name),
+                "EnumerationResults" => *is_listing = true,
+                _ => {}
+            }
+        },
+    )?;
+    let (page, _, is_listing) = state.into_inner();
+    if is_listing { Ok(page) } else { Err(XmlError::Missing("EnumerationResults")) }
+}
+
 /// The error body of the blob and queue services.
 pub fn encode_error(code: &str, message: &str) -> String {
     format!(
@@ -232,6 +311,17 @@ mod tests {
         let ids = vec!["MDA=".to_owned(), "MDE=".to_owned()];
         assert_eq!(decode_block_list(&encode_block_list(&ids)).unwrap(), ids);
         assert_eq!(decode_error_code(&encode_error("BlobNotFound", "x")).as_deref(), Some("BlobNotFound"));
+        let page = BlobPage {
+            blobs: vec![
+                ListedBlob { name: "a/<b>.csv".into(), size: 7, modified: "m".into(), etag: "\"e\"".into() },
+                ListedBlob { name: "c".into(), ..Default::default() },
+            ],
+            prefixes: vec!["d&/".into()],
+            next_marker: "n".into(),
+        };
+        assert_eq!(decode_blob_page(&encode_blob_page("c", &page)).unwrap(), page);
+        let azurite = "<?xml version=\"1.0\" encoding=\"UTF-8\" standalone=\"yes\"?><EnumerationResults ServiceEndpoint=\"x\" ContainerName=\"c\"><Prefix/><MaxResults>2</MaxResults><Blobs><Blob><Name>a</Name><Properties><Content-Length>3</Content-Length></Properties></Blob></Blobs><NextMarker/></EnumerationResults>";
+        assert_eq!(decode_blob_page(azurite).unwrap().blobs[0].size, 3);
     }
 
     #[test]
@@ -240,6 +330,7 @@ mod tests {
             assert!(decode_put_message(xml).is_err(), "{xml}");
         }
         assert!(decode_block_list("<x/>").is_err());
+        assert!(decode_blob_page("<Error><Code>x</Code></Error>").is_err());
         assert_eq!(decode_block_list("<BlockList/>").unwrap(), Vec::<String>::new());
     }
 }

@@ -73,7 +73,7 @@ pub(super) struct Pipeline<'p> {
 
 impl<'p> Pipeline<'p> {
     /// Makes the steps ready; the right sides of joins are read here.
-    pub(super) fn new(plan: &'p Plan, tables: &Tables<'_>) -> Result<Self, EngineError> {
+    pub(super) fn new(plan: &'p Plan, tables: &dyn Tables) -> Result<Self, EngineError> {
         let held = plan
             .steps
             .iter()

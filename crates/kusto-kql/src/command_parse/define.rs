@@ -2,8 +2,8 @@
 //! functions.
 
 use crate::command::{
-    Command, CreateMode, FunctionCommand, FunctionMode, MappingMode, NewTable, PolicyEntity, PrincipalChange,
-    Role, TableText,
+    Command, CreateMode, FunctionCommand, FunctionMode, MappingMode, NewTable, OtherTexts, PolicyEntity,
+    PrincipalChange, Role, TableText,
 };
 use crate::lexer::Token;
 use crate::{KqlError, Parser};
@@ -24,6 +24,10 @@ impl Parser<'_> {
             return self.policy(verb, PolicyEntity::Database(name));
         }
         match self.peek_dashed().0.as_str() {
+            "cluster" => {
+                self.advance();
+                return self.cluster_policy(verb, at);
+            }
             "function" => {
                 self.advance();
                 return self.define_function(verb, at);
@@ -51,7 +55,12 @@ impl Parser<'_> {
         }
         let name = self.entity("a table")?;
         if verb == "alter" || verb == "alter-merge" {
-            let text = match self.peek_dashed().0.as_str() {
+            let (word, count) = self.peek_dashed();
+            if matches!(word.as_str(), "column-docstrings" | "column-docstring") {
+                self.skip(count);
+                return self.column_texts(verb, name);
+            }
+            let text = match word.as_str() {
                 "docstring" => Some(TableText::DocString),
                 "folder" => Some(TableText::Folder),
                 _ => None,
@@ -81,6 +90,17 @@ impl Parser<'_> {
         }
         let columns = self.columns()?;
         self.finish_tables(verb, at, vec![NewTable { name, columns }])
+    }
+
+    /// `(a: "text", b: "text")`
+    fn column_texts(&mut self, verb: &str, table: String) -> Result<Command, KqlError> {
+        let texts = self.parenthesised("( and the columns", |parser| {
+            let column = parser.name("a column")?;
+            parser.expect(Token::Colon, ": between column and text")?;
+            Ok((column, parser.string("the text in quotes")?))
+        })?;
+        let others = if verb == "alter" { OtherTexts::Clear } else { OtherTexts::Keep };
+        Ok(Command::SetColumnTexts { table, texts, others })
     }
 
     /// `.create tables A (a:long), B (b:string) with (...)`
@@ -195,7 +215,7 @@ impl Parser<'_> {
 
     /// Exactly one string token: the mapping's name and its JSON stand side by side and
     /// must not be joined.
-    fn one_string(&mut self) -> Result<String, KqlError> {
+    pub(super) fn one_string(&mut self) -> Result<String, KqlError> {
         if self.is_string() {
             Ok(crate::literal::string_value(self.advance()))
         } else {

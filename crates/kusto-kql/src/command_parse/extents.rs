@@ -73,6 +73,65 @@ impl Parser<'_> {
         Ok(Command::ChangeExtentTags { change, tags, extents: ExtentChoice::Query(query) })
     }
 
+    /// `.move extents all from table A to table B`, `.move extents (id, ...) from table A to
+    /// table B`, `.move extents to table B <| ...`
+    pub(super) fn move_extents(&mut self) -> Result<Command, KqlError> {
+        self.eat_word("async");
+        self.keyword("extents")?;
+        if self.eat_word("to") {
+            self.eat_word("table");
+            let to = self.entity("the table that they go to")?;
+            self.properties()?;
+            let query = self.rest_after_input_pipe()?;
+            return Ok(Command::MoveExtents { from: None, to, extents: ExtentChoice::Query(query) });
+        }
+        let ids = if self.eat_word("all") { None } else { Some(self.extent_ids()?) };
+        self.keyword("from")?;
+        self.eat_word("table");
+        let from = self.entity("the table that they are in")?;
+        self.keyword("to")?;
+        self.eat_word("table");
+        let to = self.entity("the table that they go to")?;
+        self.properties()?;
+        let extents = ids.map_or_else(|| ExtentChoice::Table(from.clone()), ExtentChoice::Ids);
+        Ok(Command::MoveExtents { from: Some(from), to, extents })
+    }
+
+    /// `.replace extents in table T <| {which go}, {which come}`
+    pub(super) fn replace_extents(&mut self) -> Result<Command, KqlError> {
+        self.eat_word("async");
+        self.keyword("extents")?;
+        self.keyword("in")?;
+        self.eat_word("table");
+        let table = self.entity("a table")?;
+        self.properties()?;
+        self.expect(Token::InputPipe, "<| and two queries in braces")?;
+        let dropped = self.braced_query()?;
+        self.expect(Token::Comma, ", and the query of the extents that come")?;
+        let moved = self.braced_query()?;
+        Ok(Command::ReplaceExtents { table, dropped, moved })
+    }
+
+    /// The text between a brace and the one that closes it.
+    fn braced_query(&mut self) -> Result<String, KqlError> {
+        self.expect(Token::OpenBrace, "{ and a query")?;
+        let start = self.at();
+        let mut depth = 0usize;
+        loop {
+            match self.peek() {
+                Token::End => return Err(self.unexpected("}")),
+                Token::CloseBrace if depth == 0 => break,
+                Token::CloseBrace => depth -= 1,
+                Token::OpenBrace => depth += 1,
+                _ => {}
+            }
+            self.advance();
+        }
+        let query = self.text[start..self.at()].trim().to_owned();
+        self.advance();
+        Ok(query)
+    }
+
     fn extent_ids(&mut self) -> Result<Vec<String>, KqlError> {
         let ids = self.parenthesised("( and the ids of extents", |parser| parser.extent_id())?;
         Ok(ids)

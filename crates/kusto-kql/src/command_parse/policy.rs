@@ -35,6 +35,26 @@ impl Parser<'_> {
         Ok(Command::Policy { entity, policy, action })
     }
 
+    /// `policy capacity @'{...}'`, behind `.show cluster` and its kin
+    pub(super) fn cluster_policy(&mut self, verb: &str, at: usize) -> Result<Command, KqlError> {
+        self.keyword("policy")?;
+        let policy = self.name("the name of a policy")?.to_ascii_lowercase();
+        let action = match verb {
+            "show" => PolicyAction::Show,
+            "delete" => PolicyAction::Delete,
+            "alter" => PolicyAction::Alter(self.cluster_value()?),
+            "alter-merge" => PolicyAction::AlterMerge(self.cluster_value()?),
+            _ => return Err(self.unknown_command(at)),
+        };
+        Ok(Command::ClusterPolicy { policy, action })
+    }
+
+    fn cluster_value(&mut self) -> Result<String, KqlError> {
+        // Every short form but caching's belongs to policies of tables.
+        let kind = if self.is_word("hot") { PolicyKind::Caching } else { PolicyKind::Sharding };
+        self.policy_value(kind)
+    }
+
     /// The JSON of a policy, or a short form of it.
     fn policy_value(&mut self, policy: PolicyKind) -> Result<String, KqlError> {
         for (word, value) in [("enable", true), ("true", true), ("disable", false), ("false", false)] {

@@ -1,6 +1,9 @@
 //! The `.show` commands.
 
-use crate::command::{Absent, Command, FunctionCommand, PolicyAction, PolicyEntity, RequestLog, SchemaShape};
+use crate::command::{
+    Absent, Command, DatabaseView, FunctionCommand, PolicyAction, PolicyEntity, RequestLog, SchemaShape,
+    StreamingLog,
+};
 use crate::lexer::Token;
 use crate::{KqlError, Parser};
 use kusto_types::MappingKind;
@@ -19,6 +22,12 @@ impl Parser<'_> {
                 if self.eat_word("principals") {
                     return Ok(Command::ShowAbsent(Absent::ClusterPrincipals));
                 }
+                if self.is_word("policy") {
+                    return self.cluster_policy("show", at);
+                }
+                if self.eat_word("databases") {
+                    return Ok(Command::ShowDatabases { name: None, view: DatabaseView::Plain });
+                }
                 self.eat_word("details");
                 Ok(Command::ShowCluster)
             }
@@ -30,10 +39,8 @@ impl Parser<'_> {
                 if self.eat_word("entities") {
                     return Ok(Command::ShowEntities);
                 }
-                if !self.eat_word("details") {
-                    self.eat_word("identity");
-                }
-                Ok(Command::ShowDatabases)
+                let view = self.database_view().unwrap_or(DatabaseView::Plain);
+                Ok(Command::ShowDatabases { name: None, view })
             }
             "schema" => {
                 self.advance();
@@ -107,20 +114,27 @@ impl Parser<'_> {
                     "principals",
                     "extents",
                     "details",
-                ]) {
+                    "policies",
+                    "datastats",
+                    "identity",
+                ]) || matches!(self.peek(), Token::End | Token::Pipe | Token::Semicolon)
+                {
                     None
                 } else {
                     Some(self.entity("a database")?)
                 };
-                if self.eat_word("schema") {
+                if let Some(view) = self.database_view() {
+                    Ok(Command::ShowDatabases { name: Some(name.unwrap_or_default()), view })
+                } else if self.eat_word("schema") {
+                    if self.eat_word("violations") {
+                        return Ok(Command::ShowAbsent(Absent::SchemaViolations));
+                    }
                     Ok(Command::ShowDatabaseSchema { shape: self.schema_shape()? })
                 } else if self.eat_word("policy") {
                     let entity = PolicyEntity::Database(name.unwrap_or_default());
                     Ok(Command::Policy { entity, policy: self.policy_kind()?, action: PolicyAction::Show })
                 } else if self.eat_word("extents") {
                     Ok(Command::ShowExtents { table: None, tags: self.tag_conditions()? })
-                } else if self.eat_word("details") {
-                    Ok(Command::ShowDatabases)
                 } else if self.eat_word("principals") {
                     let entity = PolicyEntity::Database(name.unwrap_or_default());
                     Ok(Command::ShowPrincipals { entity })
@@ -154,16 +168,23 @@ impl Parser<'_> {
             }
             "streamingingestion" => {
                 self.advance();
+                if self.eat_word("statistics") {
+                    return Ok(Command::ShowStreaming(StreamingLog::Statistics));
+                }
                 self.keyword("failures")?;
-                Ok(Command::ShowAbsent(Absent::StreamingFailures))
+                Ok(Command::ShowStreaming(StreamingLog::Failures))
             }
             "queued" => {
                 self.advance();
                 self.keyword("ingestion")?;
                 self.keyword("operations")?;
-                let id = self.string("the operation id in quotes")?;
+                let ids = if self.peek() == Token::Open {
+                    self.parenthesised("( and the ids", |parser| parser.one_string())?
+                } else {
+                    vec![self.string("the operation id in quotes")?]
+                };
                 let details = self.eat_word("details");
-                Ok(Command::ShowQueuedOperation { id, details })
+                Ok(Command::ShowQueuedOperations { ids, details })
             }
             "queries" | "commands" | "commands-and-queries" => {
                 self.skip(if word.contains('-') { 5 } else { 1 });
@@ -176,7 +197,11 @@ impl Parser<'_> {
             "running" => {
                 self.advance();
                 self.keyword("queries")?;
-                Ok(Command::ShowAbsent(Absent::RunningQueries))
+                Ok(Command::ShowRunningQueries)
+            }
+            "journal" => {
+                self.advance();
+                Ok(Command::ShowJournal)
             }
             "materialized-views" => {
                 self.skip(3);
@@ -197,6 +222,24 @@ impl Parser<'_> {
             }
             _ => Err(self.unknown_command(at)),
         }
+    }
+
+    /// What `.show database` shows, when a word says so; nothing more means the plain view.
+    fn database_view(&mut self) -> Option<DatabaseView> {
+        if matches!(self.peek(), Token::End | Token::Pipe | Token::Semicolon) {
+            return Some(DatabaseView::Plain);
+        }
+        for (word, view) in [
+            ("details", DatabaseView::Details),
+            ("policies", DatabaseView::Policies),
+            ("datastats", DatabaseView::DataStats),
+            ("identity", DatabaseView::Plain),
+        ] {
+            if self.eat_word(word) {
+                return Some(view);
+            }
+        }
+        None
     }
 
     fn schema_shape(&mut self) -> Result<SchemaShape, KqlError> {
@@ -258,7 +301,7 @@ impl Parser<'_> {
     }
 
     /// An operation id: bare or in quotes.
-    fn operation_id(&mut self) -> Result<String, KqlError> {
+    pub(super) fn operation_id(&mut self) -> Result<String, KqlError> {
         if self.is_string() {
             return self.string("an operation id");
         }
@@ -266,7 +309,7 @@ impl Parser<'_> {
         while !matches!(
             self.peek(),
             Token::End | Token::Semicolon | Token::Pipe | Token::Comma | Token::Close
-        ) && !self.is_word("details")
+        ) && !self.at_keyword(&["details", "with"])
         {
             self.advance();
         }

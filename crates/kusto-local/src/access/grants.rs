@@ -53,6 +53,16 @@ impl Grants<'_> {
         Ok(found.into_iter().flatten().any(|grant| caller.is(&grant.principal)))
     }
 
+    /// Whether the caller may ingest into the database or into a table of it.
+    pub(crate) fn may_ingest(&self, caller: &Caller, database: &str) -> rusqlite::Result<bool> {
+        let mut statement =
+            self.0.prepare_cached("SELECT role, principal, notes FROM grants WHERE database = ?1")?;
+        let found: Vec<Option<Grant>> = statement.query_map([database], grant)?.collect::<Result<_, _>>()?;
+        let may =
+            |grant: Grant| matches!(grant.role, Role::Ingestor | Role::Admin) && caller.is(&grant.principal);
+        Ok(found.into_iter().flatten().any(may))
+    }
+
     pub(crate) fn change(
         &self,
         (database, table): (&str, &str),

@@ -3,7 +3,8 @@
 
 use super::{Caller, Grants};
 use kusto_kql::{
-    Command, CreateMode, ExtentChoice, FillMode, FunctionCommand, PolicyAction, PolicyEntity, Role,
+    Command, CreateMode, DatabaseView, ExtentChoice, FillMode, FunctionCommand, PolicyAction, PolicyEntity,
+    Role,
 };
 use std::fmt;
 
@@ -24,6 +25,8 @@ pub(crate) enum Need {
     CreateTable(String),
     /// Ingest into every table of a database.
     IngestAll(String),
+    /// Ingest into a database or into some table of it.
+    IngestSome(String),
     /// Change a database itself.
     ManageDatabase(String),
     /// Ingest into a table.
@@ -49,6 +52,9 @@ impl fmt::Display for Need {
             Self::IngestAll(database) => {
                 write!(f, "ingest into the tables of database {database} (Database Ingestor)")
             }
+            Self::IngestSome(database) => {
+                write!(f, "ingest into a table of database {database} (Table Ingestor)")
+            }
             Self::ManageDatabase(database) => write!(f, "change database {database} (Database Admin)"),
             Self::Ingest(database, table) => {
                 write!(f, "ingest into table {table} of database {database} (Table Ingestor)")
@@ -66,6 +72,7 @@ impl Need {
         let (database, table) = match self {
             Self::AnyRole => return grants.has_any(caller),
             Self::Service => return Ok(false),
+            Self::IngestSome(database) => return grants.may_ingest(caller, database),
             Self::Query(database)
             | Self::Show(database)
             | Self::CreateTable(database)
@@ -104,7 +111,9 @@ impl Need {
             }
             Self::ManageTable(..) => on_table.contains(&Role::Admin),
             Self::AnyRole => !in_database.is_empty() || !on_table.is_empty(),
-            Self::ManageDatabase(_) | Self::Service | Self::QueryRestricted(..) => false,
+            Self::ManageDatabase(_) | Self::Service | Self::QueryRestricted(..) | Self::IngestSome(_) => {
+                false
+            }
         }
     }
 }
@@ -122,7 +131,7 @@ pub(crate) fn of_command(command: &Command, database: &str, exists: impl Fn(&str
         | Command::IdentityToken
         | Command::ShowVersion
         | Command::ShowCluster
-        | Command::ShowDatabases
+        | Command::ShowDatabases { name: None, view: DatabaseView::Plain }
         | Command::ShowCapacity { .. }
         | Command::ShowAbsent(_)
         | Command::ShowPrincipalAccess { .. }
@@ -130,8 +139,12 @@ pub(crate) fn of_command(command: &Command, database: &str, exists: impl Fn(&str
         // Each command of a script asks for what it needs.
         | Command::ExecuteScript { .. }
         // Whoever has the id of an operation was given it.
-        | Command::ShowQueuedOperation { .. }
-        | Command::ShowOperationDetails { .. } => vec![Need::AnyRole],
+        | Command::ShowQueuedOperations { .. }
+        | Command::ShowOperationDetails { .. }
+        // What they may stop is known only when it is found: it is asked for there.
+        | Command::Cancel { .. }
+        // Which databases' changes they see is asked for there.
+        | Command::ShowJournal => vec![Need::AnyRole],
         // Whoever has the id of an operation was given it.
         Command::ShowOperations { ids } if !ids.is_empty() => vec![Need::AnyRole],
         Command::ShowOperations { .. }
@@ -143,7 +156,23 @@ pub(crate) fn of_command(command: &Command, database: &str, exists: impl Fn(&str
         | Command::ShowIngestionFailures { .. }
         | Command::ShowIngestionBatches
         | Command::ShowIngestionSources => show(),
-        Command::ShowEntities | Command::ShowRequests(_) => vec![Need::Service],
+        Command::ShowDatabases { name, .. } => match name.as_deref() {
+            None => vec![Need::Service],
+            Some(name) => vec![Need::Show(named(name))],
+        },
+        Command::ShowStreaming(_) => show(),
+        Command::ListBlobs(_) => vec![Need::IngestSome(database.to_owned())],
+        Command::LoadQueued(load) => {
+            let database = load.database.as_deref().map_or_else(|| database.to_owned(), named);
+            let table = load.table.clone();
+            let changes = changes_schema(&load.properties);
+            vec![if changes { Need::ManageTable(database, table) } else { Need::Ingest(database, table) }]
+        }
+        Command::ClusterPolicy { action: PolicyAction::Show, .. } => vec![Need::AnyRole],
+        Command::ShowEntities
+        | Command::ShowRequests(_)
+        | Command::ShowRunningQueries
+        | Command::ClusterPolicy { .. } => vec![Need::Service],
         Command::CreateDatabase { .. } => vec![Need::Service],
         Command::CreateTables { tables, mode, .. } => tables
             .iter()
@@ -155,6 +184,8 @@ pub(crate) fn of_command(command: &Command, database: &str, exists: impl Fn(&str
             .collect(),
         Command::RenameTables { names } => names.iter().map(|(old, _)| manage(old)).collect(),
         Command::SetTableText { table, .. }
+        | Command::SetColumnTexts { table, .. }
+        | Command::ReplaceExtents { table, .. }
         | Command::RenameColumn { table, .. }
         | Command::DropColumns { table, .. }
         | Command::AlterColumnType { table, .. } => vec![manage(table)],
@@ -163,6 +194,9 @@ pub(crate) fn of_command(command: &Command, database: &str, exists: impl Fn(&str
         Command::DropExtents { extents: ExtentChoice::Table(table) } => vec![manage(table)],
         // What they name is known only when the query has run: each table is asked for there.
         Command::DropExtents { .. } | Command::ChangeExtentTags { .. } => vec![Need::AnyRole],
+        Command::MoveExtents { from, to, .. } => {
+            from.iter().map(|from| manage(from)).chain([manage(to)]).collect()
+        }
         Command::DropTables { names, .. } => names.iter().map(|name| manage(name)).collect(),
         Command::ClearTable { name } => vec![manage(name)],
         Command::CreateMapping { table, .. } | Command::DropMapping { table, .. } => vec![ingest(table)],

@@ -3,10 +3,11 @@
 
 use crate::ServiceError;
 use crate::access::Caller;
-use crate::ingest::fetch;
 use crate::ingest::stage::{Stage, commit_of};
 use crate::ingest::target::Target;
 use crate::ingest::update::{self, NewRows};
+use crate::ingest::{extend, fetch};
+use crate::running::Stop;
 use crate::state::State;
 use crate::store::reports::Outcome;
 use arrow_array::RecordBatch;
@@ -26,7 +27,7 @@ fn data_fault(code: &str, message: impl ToString) -> ServiceError {
 }
 
 /// `with (...)` read as ingestion properties.
-fn read_properties(properties: &[(String, String)]) -> Result<AdditionalProperties, ServiceError> {
+pub(super) fn read_properties(properties: &[(String, String)]) -> Result<AdditionalProperties, ServiceError> {
     let object: Map<String, Value> = properties
         .iter()
         .map(|(name, value)| (name.clone(), Value::from(value.trim_matches(['\'', '"']).to_owned())))
@@ -42,10 +43,13 @@ fn commit(
     files: Vec<(ExtentFile, u64)>,
     properties: &AdditionalProperties,
     existing: Existing,
+    stop: &Stop,
 ) -> Result<CommitOutcome, ServiceError> {
     let commit = Commit { existing, ..commit_of(table.id, files, properties) };
     let updates = update::derive(state, table.id, NewRows::Extents(&commit.extents))?
         .map_err(|failure| data_fault(failure.code, failure.details))?;
+    // Nobody can stop it from here on.
+    stop.check()?;
     let outcome = state.store.transact(|transaction| {
         let outcome = CatalogCommit.commit(transaction, &commit)?;
         if outcome == CommitOutcome::Committed {
@@ -94,11 +98,12 @@ pub(super) fn run(
     database: &str,
     work: Work,
     operation: &str,
+    stop: &Stop,
 ) -> Result<ResultTable, ServiceError> {
     match work {
         Work::Inline { table, properties, data } => {
             let inputs = vec![(Input::Bytes(data.into()), "inline".to_owned(), None)];
-            ingest(state, database, &table, &read_properties(&properties)?, operation, inputs)
+            ingest(state, (database, &table), &read_properties(&properties)?, operation, inputs, stop)
         }
         Work::Pull { table, locators, properties } => {
             let mut properties = read_properties(&properties)?;
@@ -110,15 +115,16 @@ pub(super) fn run(
             let runtime = tokio::runtime::Handle::current();
             let mut inputs = Vec::new();
             for locator in locators {
+                stop.check()?;
                 let url = SecretUrl::new(locator);
                 let fetched = runtime.block_on(fetch::fetch(state, &url))?.map_err(fault)?;
                 let file = std::fs::File::open(&fetched.path).map_err(ServiceError::file(&fetched.path))?;
                 inputs.push((Input::File(file), url.without_secrets(), Some(fetched)));
             }
-            ingest(state, database, &table, &properties, operation, inputs)
+            ingest(state, (database, &table), &properties, operation, inputs, stop)
         }
         Work::Fill { table, mode, properties, query, caller } => {
-            fill(state, &caller, (database, &table), mode, &properties, &query)
+            fill(state, &caller, (database, &table), mode, (&properties, &query), stop)
         }
     }
 }
@@ -135,16 +141,19 @@ fn fault(outcome: Outcome) -> ServiceError {
 /// Decodes the inputs and commits them together: all of them or none.
 fn ingest(
     state: &Arc<State>,
-    database: &str,
-    table: &str,
+    (database, table): (&str, &str),
     properties: &AdditionalProperties,
     operation: &str,
     inputs: Vec<(Input, String, Option<fetch::Fetched>)>,
+    stop: &Stop,
 ) -> Result<ResultTable, ServiceError> {
     let begun = std::time::Instant::now();
-    let record = state.store.read(|connection| {
-        let database = crate::query::database_of(connection, Some(database))?;
-        Ok::<_, ServiceError>(Catalog(connection).table(&database, table)?)
+    let record = state.store.transact(|transaction| {
+        let database = crate::query::database_of(transaction, Some(database))?;
+        let catalog = Catalog(transaction);
+        let record = catalog.table(&database, table)?;
+        extend::by_mapping(&catalog, &record, properties)?.map_err(fault)?;
+        Ok::<_, ServiceError>(catalog.table(&database, table)?)
     })?;
     let target = state
         .store
@@ -153,13 +162,14 @@ fn ingest(
     let mut stage = Stage::new(&state.store.root.join("extents"), format!("command-{operation}"));
     let mut loaded = Vec::new();
     for (input, location, fetched) in inputs {
+        stop.check()?;
         stage.add(input, &target, &location)?.map_err(fault)?;
         drop(fetched);
         loaded.push(location);
     }
     let files = stage.finish()?;
     let mut extents: Vec<String> = files.iter().map(|(file, _)| file.id.clone()).collect();
-    if commit(state, &record, files, properties, Existing::Keep)? != CommitOutcome::Committed {
+    if commit(state, &record, files, properties, Existing::Keep, stop)? != CommitOutcome::Committed {
         extents.clear();
     }
     if extents.is_empty() {
@@ -192,25 +202,24 @@ fn fill(
     caller: &Caller,
     (database, table): (&str, &str),
     mode: FillMode,
-    properties: &[(String, String)],
-    query: &str,
+    (properties, query): (&[(String, String)], &str),
+    stop: &Stop,
 ) -> Result<ResultTable, ServiceError> {
     let is_on = |name: &str| {
         properties
             .iter()
             .any(|(known, value)| known.eq_ignore_ascii_case(name) && value.eq_ignore_ascii_case("true"))
     };
-    let extends = is_on("extend_schema");
-    if is_on("recreate_schema") {
-        return Err(ServiceError::BadRequest(
-            "recreate_schema is not known here; use .drop table and .set, or .alter table".to_owned(),
-        ));
+    let recreates = is_on("recreate_schema");
+    if recreates && mode != FillMode::SetOrReplace {
+        return Err(ServiceError::BadRequest("recreate_schema is for .set-or-replace".to_owned()));
     }
+    let extends = is_on("extend_schema") && !recreates;
     let properties = read_properties(properties)?;
     let name = TableName::new(table).map_err(|error| ServiceError::BadRequest(error.to_string()))?;
     let mut options = RequestProperties::default();
     options.options.insert("notruncation".to_owned(), true.into());
-    let results = crate::query::run(state, caller, Some(database), query, &options)?;
+    let results = crate::query::run(state, caller, Some(database), query, &options, stop)?;
     let [result] = results.as_slice() else {
         return Err(ServiceError::BadRequest(
             "the query of this command must have exactly one tabular statement".to_owned(),
@@ -233,6 +242,11 @@ fn fill(
             let made = catalog.create_table(&database, &name, &schema, CreateMode::Create, "", "")?;
             debug_assert_eq!(made, CreateOutcome::Created);
             super::own(transaction, caller, database.as_str(), name.as_str())?;
+        }
+        if exists && recreates {
+            // A transaction of its own before the data, as on a cluster.
+            let table = catalog.table(&database, name.as_str())?;
+            catalog.recreate_columns(&table, &schema)?;
         }
         if exists && extends {
             // Columns go by their positions; those behind the table's own are new ones.
@@ -272,7 +286,7 @@ fn fill(
         FillMode::SetOrReplace => Existing::Replace,
         FillMode::Set | FillMode::Append | FillMode::SetOrAppend => Existing::Keep,
     };
-    commit(state, &record, vec![(file, size)], &properties, existing)?;
+    commit(state, &record, vec![(file, size)], &properties, existing, stop)?;
     Ok(ResultTable::new(
         "Table_0",
         [

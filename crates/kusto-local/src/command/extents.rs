@@ -1,11 +1,12 @@
-//! Commands on extents: drop them, change their tags. Which ones is given by id, by table,
+//! Commands on extents: drop them, move them, change their tags. Which ones is given by id, by table,
 //! or by what a `.show extents` or a query gives.
 
 use super::{Context, bad, show};
 use crate::ServiceError;
 use crate::access::Need;
+use crate::running::Stop;
 use crate::state::State;
-use kusto_engine::Catalog;
+use kusto_engine::{Catalog, TableRecord};
 use kusto_kql::{ExtentChoice, TagChange};
 use kusto_types::ColumnType;
 use kusto_wire::{RequestProperties, ResultTable};
@@ -19,7 +20,8 @@ fn ids(state: &Arc<State>, context: &Context<'_>, query: &str) -> Result<BTreeSe
         super::run(state, query, context)?.tables()
     } else {
         let properties = RequestProperties::default();
-        let results = crate::query::run(state, context.caller, context.database, query, &properties)?;
+        let results =
+            crate::query::run(state, context.caller, context.database, query, &properties, &Stop::default())?;
         results.iter().map(crate::query::to_table).collect()
     };
     let table = tables.into_iter().next().ok_or_else(|| bad("the query gives no table"))?;
@@ -106,5 +108,111 @@ pub(super) fn change_tags(
         new.sort();
         new.dedup();
         Ok(catalog.set_tags(&extent.id, &new)?)
+    })
+}
+
+/// What `.move extents` and `.replace extents` answer with.
+fn moved_table() -> ResultTable {
+    ResultTable::new(
+        "Table_0",
+        [
+            ("OriginalExtentId", ColumnType::String),
+            ("ResultExtentId", ColumnType::String),
+            ("Details", ColumnType::String),
+        ],
+    )
+}
+
+/// Moves the extents of these ids from wherever they are to a table; rows of what was moved.
+fn relocate(
+    state: &State,
+    context: &Context<'_>,
+    catalog: &Catalog<'_>,
+    (from, to): (&[TableRecord], &TableRecord),
+    wanted: &BTreeSet<String>,
+    mut result: ResultTable,
+) -> Result<ResultTable, ServiceError> {
+    let may = |table: &TableRecord| {
+        let need = Need::ManageTable(table.database.to_string(), table.name.to_string());
+        state.config.access.check(catalog.0, context.caller, &need)
+    };
+    may(to)?;
+    let mut missing = wanted.clone();
+    for table in from.iter().filter(|table| table.id != to.id) {
+        let mut ids: Vec<String> = catalog.extents(table.id)?.into_iter().map(|extent| extent.id).collect();
+        ids.retain(|id| missing.remove(id));
+        if ids.is_empty() {
+            continue;
+        }
+        may(table)?;
+        for (old, new) in ids.iter().zip(catalog.move_extents(table, to, &ids)?) {
+            result = result.with_row(vec![old.as_str().into(), new.into(), "".into()]);
+        }
+    }
+    match missing.into_iter().next() {
+        None => Ok(result),
+        Some(id) => Err(kusto_engine::EngineError::NotFound { kind: "extent", name: id }.into()),
+    }
+}
+
+/// `.move extents`: all of them or none.
+pub(super) fn move_to(
+    state: &Arc<State>,
+    context: &Context<'_>,
+    from: Option<&str>,
+    to: &str,
+    extents: ExtentChoice,
+) -> Result<ResultTable, ServiceError> {
+    let wanted = match extents {
+        ExtentChoice::Ids(ids) => Some(ids.iter().map(|id| id.to_lowercase()).collect()),
+        ExtentChoice::Query(query) => Some(ids(state, context, &query)?),
+        ExtentChoice::Table(_) => None,
+    };
+    state.store.transact(|transaction| {
+        let database = crate::query::database_of(transaction, context.database)?;
+        let catalog = Catalog(transaction);
+        let to = catalog.table(&database, to)?;
+        let from = match from {
+            Some(name) => vec![catalog.table(&database, name)?],
+            None => catalog.tables(&database)?,
+        };
+        let wanted = match &wanted {
+            Some(wanted) => wanted.clone(),
+            None => {
+                let mut all = BTreeSet::new();
+                for table in &from {
+                    all.extend(catalog.extents(table.id)?.into_iter().map(|extent| extent.id));
+                }
+                all
+            }
+        };
+        relocate(state, context, &catalog, (&from, &to), &wanted, moved_table())
+    })
+}
+
+/// `.replace extents`: some go and others come, at once.
+pub(super) fn replace(
+    state: &Arc<State>,
+    context: &Context<'_>,
+    table: &str,
+    dropped: &str,
+    moved: &str,
+) -> Result<ResultTable, ServiceError> {
+    let (dropped, moved) = (ids(state, context, dropped)?, ids(state, context, moved)?);
+    state.store.transact(|transaction| {
+        let database = crate::query::database_of(transaction, context.database)?;
+        let catalog = Catalog(transaction);
+        let table = catalog.table(&database, table)?;
+        let there: BTreeSet<String> =
+            catalog.extents(table.id)?.into_iter().map(|extent| extent.id).collect();
+        let mut result = moved_table();
+        for id in &dropped {
+            if !there.contains(id) {
+                return Err(kusto_engine::EngineError::NotFound { kind: "extent", name: id.clone() }.into());
+            }
+            catalog.drop_extent(id)?;
+            result = result.with_row(vec![id.as_str().into(), "".into(), "".into()]);
+        }
+        relocate(state, context, &catalog, (&catalog.tables(&database)?, &table), &moved, result)
     })
 }

@@ -10,6 +10,7 @@ use kusto_engine::Catalog;
 use kusto_kql::{PolicyAction, PolicyEntity, PolicyKind};
 use kusto_types::{ColumnType, Timespan};
 use kusto_wire::ResultTable;
+use rusqlite::OptionalExtension;
 use serde_json::Value;
 
 /// Shows, sets or removes a policy.
@@ -67,7 +68,12 @@ pub(super) fn change(
         }
         Ok::<_, ServiceError>(((name, kind), new))
     })?;
-    Ok(ResultTable::new(
+    Ok(shown_as(policy.policy_name(), (&name.0, name.1), shown))
+}
+
+/// A policy as commands show it.
+fn shown_as(policy: &str, (entity, kind): (&str, &str), json: Option<String>) -> ResultTable {
+    ResultTable::new(
         "Table_0",
         [
             ("PolicyName", ColumnType::String),
@@ -78,12 +84,68 @@ pub(super) fn change(
         ],
     )
     .with_row(vec![
-        policy.policy_name().into(),
-        name.0.into(),
-        shown.unwrap_or_else(|| "null".to_owned()).into(),
+        policy.into(),
+        entity.into(),
+        json.unwrap_or_else(|| "null".to_owned()).into(),
         "".into(),
-        name.1.into(),
-    ]))
+        kind.into(),
+    ])
+}
+
+/// Shows, sets or removes a policy of the cluster: it is kept, and has no effect here.
+pub(super) fn change_cluster(
+    state: &State,
+    policy: &str,
+    action: PolicyAction,
+) -> Result<ResultTable, ServiceError> {
+    let json = state.store.transact(|transaction| {
+        let key = format!("cluster_policy:{policy}");
+        let current: Option<String> = transaction
+            .query_row("SELECT value FROM meta WHERE name = ?1", [&key], |row| row.get(0))
+            .optional()?;
+        let new = match &action {
+            PolicyAction::Show => return Ok(current),
+            PolicyAction::Delete => None,
+            PolicyAction::Alter(json) => Some(merged(None, json)?.to_string()),
+            PolicyAction::AlterMerge(json) => Some(merged(current.as_deref(), json)?.to_string()),
+        };
+        match &new {
+            Some(json) => transaction.execute(
+                "INSERT OR REPLACE INTO meta (name, value) VALUES (?1, ?2)",
+                rusqlite::params![key, json],
+            )?,
+            None => transaction.execute("DELETE FROM meta WHERE name = ?1", [&key])?,
+        };
+        Ok::<_, ServiceError>(new)
+    })?;
+    let known = PolicyKind::ALL.iter().find(|(word, _)| *word == policy);
+    let name = match known {
+        Some((_, kind)) => kind.policy_name().to_owned(),
+        None => {
+            let words = policy.split('_').map(|word| {
+                let mut letters = word.chars();
+                letters.next().map(|first| first.to_uppercase().chain(letters).collect::<String>())
+            });
+            format!("{}Policy", words.flatten().collect::<String>())
+        }
+    };
+    Ok(shown_as(&name, ("", "Cluster"), json))
+}
+
+/// The members of a policy over those of another.
+fn merged(base: Option<&str>, json: &str) -> Result<Value, ServiceError> {
+    let given: Value = serde_json::from_str(json).map_err(invalid)?;
+    let base: Value = base.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
+    Ok(match (base, &given) {
+        (Value::Object(mut merged), Value::Object(given)) => {
+            for (name, value) in given {
+                let known = merged.keys().find(|known| known.eq_ignore_ascii_case(name)).cloned();
+                merged.insert(known.unwrap_or_else(|| name.clone()), value.clone());
+            }
+            Value::Object(merged)
+        }
+        _ => given,
+    })
 }
 
 fn invalid(error: impl std::fmt::Display) -> ServiceError {
@@ -109,18 +171,7 @@ fn settled(policy: PolicyKind, base: Option<&str>, json: &str) -> Result<String,
         }
         return settled(policy, None, &Value::Array(all).to_string());
     }
-    let base: Value = base.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
-    let mut merged = match (base, &given) {
-        (Value::Object(base), Value::Object(given)) => {
-            let mut merged = base;
-            for (name, value) in given {
-                let known = merged.keys().find(|known| known.eq_ignore_ascii_case(name)).cloned();
-                merged.insert(known.unwrap_or_else(|| name.clone()), value.clone());
-            }
-            Value::Object(merged)
-        }
-        _ => given,
-    };
+    let mut merged = merged(base, json)?;
     match policy {
         PolicyKind::StreamingIngestion | PolicyKind::IngestionTime | PolicyKind::RestrictedViewAccess => {
             if !member(&merged, "IsEnabled").is_some_and(Value::is_boolean)

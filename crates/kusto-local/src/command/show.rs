@@ -1,7 +1,9 @@
 //! The `.show` and `.get` commands.
 
 pub(super) mod access;
-mod queued;
+mod databases;
+mod history;
+pub(super) mod queued;
 
 use super::Context;
 use crate::ServiceError;
@@ -10,10 +12,10 @@ use crate::state::{CONTAINERS, QUEUES, State};
 use crate::store::reports::{FAILURE_QUEUE, STATUS_TABLE, SUCCESS_QUEUE};
 use kusto_engine::{Catalog, ExtentRecord, MappingRecord, TableRecord};
 use kusto_kql::{Absent, Command, PolicyEntity, PolicyKind, SchemaShape};
-use kusto_types::{ColumnType as T, DatabaseName, DateTime};
+use kusto_types::{ColumnType as T, DatabaseName, DateTime, TableName};
 use kusto_wire::{IngestionResources, ResultTable, SecretUrl};
 use rusqlite::Connection;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 fn table<'a>(columns: impl IntoIterator<Item = (&'a str, T)>) -> ResultTable {
     ResultTable::new("Table_0", columns)
@@ -29,7 +31,7 @@ pub(super) fn schema_rows(tables: &[TableRecord]) -> ResultTable {
         ("DocString", T::String),
     ]);
     for record in tables {
-        let schema = record.schema.to_kusto_json(&record.name).to_string();
+        let schema = record.schema_json().to_string();
         result = result.with_row(vec![
             record.name.as_str().into(),
             schema.into(),
@@ -183,34 +185,8 @@ pub(super) fn show(
             std::thread::available_parallelism().map_or(1, std::num::NonZero::get).into(),
             env!("CARGO_PKG_VERSION").into(),
         ]),
-        Command::ShowDatabases => {
-            let mut result = table([
-                ("DatabaseName", T::String),
-                ("PersistentStorage", T::String),
-                ("Version", T::String),
-                ("IsCurrent", T::Bool),
-                ("DatabaseAccessMode", T::String),
-                ("PrettyName", T::String),
-                ("DatabaseId", T::Guid),
-                ("InTransitionTo", T::String),
-                ("SuspensionState", T::String),
-            ]);
-            let current = database().ok();
-            for name in catalog.databases()? {
-                let is_current = Some(&name) == current.as_ref();
-                result = result.with_row(vec![
-                    name.as_str().into(),
-                    "".into(),
-                    "v1.0".into(),
-                    is_current.into(),
-                    "ReadWrite".into(),
-                    "".into(),
-                    "00000000-0000-0000-0000-000000000000".into(),
-                    "".into(),
-                    "".into(),
-                ]);
-            }
-            result
+        Command::ShowDatabases { name, view } => {
+            databases::databases(&catalog, name.as_deref(), view, database().ok())?
         }
         Command::ShowTables { names, details } => {
             let database = database()?;
@@ -249,7 +225,7 @@ pub(super) fn show(
                 }
             }
         }
-        Command::ShowDatabaseSchema { shape } => database_schema(&catalog, &database()?, shape)?,
+        Command::ShowDatabaseSchema { shape } => databases::schema(&catalog, &database()?, shape)?,
         Command::ShowMappings { table: name, kind, name: mapping } => {
             let database = database()?;
             let tables = match &name {
@@ -269,9 +245,9 @@ pub(super) fn show(
             }
             mapping_rows(&database, &found)
         }
-        Command::ShowIngestionFailures { operation } => failures(connection, operation.as_deref())?,
-        Command::ShowIngestionSources => sources(connection)?,
-        Command::ShowOperations { ids } => operations(connection, &ids)?,
+        Command::ShowIngestionFailures { operation } => history::failures(connection, operation.as_deref())?,
+        Command::ShowIngestionSources => history::sources(connection)?,
+        Command::ShowOperations { ids } => history::operations(connection, &ids)?,
         Command::ShowOperationDetails { id } => match crate::store::operations::result(connection, &id)? {
             Some(result) => result,
             None => {
@@ -281,14 +257,16 @@ pub(super) fn show(
             }
         },
         Command::ShowCapacity { resource } => capacity(state, resource.as_deref()),
-        Command::ShowEntities => entities(&catalog)?,
-        Command::ShowExportContainers => {
-            table([("StorageRoot", T::String)]).with_row(vec![export_container(state, context)?.into()])
-        }
+        Command::ShowEntities => databases::entities(&catalog)?,
+        Command::ShowExportContainers => table([("StorageRoot", T::String)])
+            .with_row(vec![export_container(state, context)?.with_secrets().into()]),
         Command::ShowPrincipalAccess { properties } => {
             access::principal_access(state, connection, context, &properties)?
         }
-        Command::ShowQueuedOperation { id, details } => queued::operation(connection, &id, details)?,
+        Command::ShowQueuedOperations { ids, details } => queued::operations(connection, &ids, details)?,
+        Command::ShowRunningQueries => state.running.queries(),
+        Command::ShowStreaming(log) => state.streaming_log.shown(log),
+        Command::ShowJournal => history::journal(connection, context.caller, &state.config.access)?,
         Command::ShowIngestionBatches => queued::batches(connection)?,
         Command::ShowRequests(log) => state.requests.shown(log),
         Command::ShowAbsent(absent) => absent_rows(absent),
@@ -340,7 +318,7 @@ fn details_of(catalog: &Catalog<'_>, tables: &[TableRecord]) -> Result<ResultTab
             record.docstring.as_str().into(),
         ];
         row.extend(totals.iter().cloned().chain(totals.iter().cloned()));
-        row.push(principals_json(catalog, record)?.into());
+        row.push(principals_json(catalog, record.database.as_str(), record.name.as_str())?.into());
         for policy in [
             PolicyKind::Retention,
             PolicyKind::Caching,
@@ -349,34 +327,37 @@ fn details_of(catalog: &Catalog<'_>, tables: &[TableRecord]) -> Result<ResultTab
             PolicyKind::StreamingIngestion,
             PolicyKind::IngestionBatching,
         ] {
-            row.push(effective(catalog, record, policy)?.into());
+            row.push(effective_of(catalog, &record.database, Some(&record.name), policy)?.into());
         }
         row.push(created().min().map_or(Value::Null, Value::from));
         row.push(created().max().map_or(Value::Null, Value::from));
-        row.push(effective(catalog, record, PolicyKind::RowOrder)?.into());
+        row.push(effective_of(catalog, &record.database, Some(&record.name), PolicyKind::RowOrder)?.into());
         row.push(uuid::Uuid::from_u128(record.id.0 as u128).to_string().into());
         result = result.with_row(row);
     }
     Ok(result)
 }
 
-/// The policy that a table goes by: its own, or the database's; `null` when there is none.
-fn effective(
+/// The policy that a table or a database goes by: its own, or that above it; `null` when there
+/// is none.
+fn effective_of(
     catalog: &Catalog<'_>,
-    record: &TableRecord,
+    database: &DatabaseName,
+    table: Option<&TableName>,
     policy: PolicyKind,
 ) -> Result<String, ServiceError> {
-    for entity in [PolicyEntity::Table(record.name.to_string()), PolicyEntity::Database(String::new())] {
-        if let Some(json) = catalog.policy(&record.database, &entity, policy)? {
+    let table = table.map(|table| PolicyEntity::Table(table.to_string()));
+    for entity in table.into_iter().chain([PolicyEntity::Database(String::new())]) {
+        if let Some(json) = catalog.policy(database, &entity, policy)? {
             return Ok(json);
         }
     }
     Ok("null".to_owned())
 }
 
-/// The principals of a table as JSON, as its details show them.
-fn principals_json(catalog: &Catalog<'_>, record: &TableRecord) -> Result<String, ServiceError> {
-    let grants = crate::access::Grants(catalog.0).of(record.database.as_str(), record.name.as_str())?;
+/// The principals of a table, or of a database (no table), as JSON, as details show them.
+fn principals_json(catalog: &Catalog<'_>, database: &str, table: &str) -> Result<String, ServiceError> {
+    let grants = crate::access::Grants(catalog.0).of(database, table)?;
     let shown = grants.into_iter().map(|grant| {
         json!({ "Type": grant.principal.kind().display(), "DisplayName": grant.principal.id(),
             "FQN": grant.principal.to_string(), "Notes": grant.notes, "RoleAssignmentIdentifier": grant.role.display() })
@@ -428,227 +409,20 @@ pub(super) fn with_extent(result: ResultTable, record: &TableRecord, extent: &Ex
     ])
 }
 
-fn database_schema(
-    catalog: &Catalog<'_>,
-    database: &DatabaseName,
-    shape: SchemaShape,
-) -> Result<ResultTable, ServiceError> {
-    let tables = catalog.tables(database)?;
-    if shape == SchemaShape::Columns {
-        let mut result = table([
-            ("DatabaseName", T::String),
-            ("TableName", T::String),
-            ("ColumnName", T::String),
-            ("ColumnType", T::String),
-            ("IsDefaultTable", T::Bool),
-            ("IsDefaultColumn", T::Bool),
-            ("PrettyName", T::String),
-            ("Version", T::String),
-            ("Folder", T::String),
-            ("DocString", T::String),
-        ]);
-        for record in &tables {
-            for column in record.schema.columns() {
-                result = result.with_row(vec![
-                    database.as_str().into(),
-                    record.name.as_str().into(),
-                    column.name.as_str().into(),
-                    column.column_type.clr_name().into(),
-                    false.into(),
-                    false.into(),
-                    "".into(),
-                    "v1.0".into(),
-                    record.folder.as_str().into(),
-                    record.docstring.as_str().into(),
-                ]);
-            }
-        }
-        return Ok(result);
-    }
-    let functions: Map<String, Value> = catalog
-        .functions(database)?
-        .into_iter()
-        .map(|function| {
-            let shown = json!({
-                "Name": function.name, "InputParameters": [], "Body": function.body, "Folder": function.folder,
-                "DocString": function.docstring, "FunctionKind": "Unknown", "OutputColumns": [],
-            });
-            (function.name, shown)
-        })
-        .collect();
-    let members: Map<String, Value> = tables
-        .iter()
-        .map(|record| {
-            let mut schema = record.schema.to_kusto_json(&record.name);
-            schema["Folder"] = record.folder.as_str().into();
-            schema["DocString"] = record.docstring.as_str().into();
-            (record.name.to_string(), schema)
-        })
-        .collect();
-    let schema = json!({"Databases": {database.as_str(): {
-        "Name": database, "Tables": members, "ExternalTables": {}, "MaterializedViews": {}, "Functions": functions,
-        "MajorVersion": 1, "MinorVersion": 0,
-    }}});
-    Ok(table([("DatabaseSchema", T::String)]).with_row(vec![schema.to_string().into()]))
-}
-
 pub(super) fn instant(ticks: Option<i64>) -> Value {
     ticks.and_then(DateTime::from_ticks).map_or(Value::Null, |at| at.to_string().into())
 }
 
-fn failures(connection: &Connection, operation: Option<&str>) -> Result<ResultTable, ServiceError> {
-    let mut result = table([
-        ("OperationId", T::Guid),
-        ("Database", T::String),
-        ("Table", T::String),
-        ("FailedOn", T::DateTime),
-        ("IngestionSourcePath", T::String),
-        ("Details", T::String),
-        ("FailureKind", T::String),
-        ("RootActivityId", T::Guid),
-        ("OperationKind", T::String),
-        ("OriginatesFromUpdatePolicy", T::Bool),
-        ("ErrorCode", T::String),
-        ("Principal", T::String),
-        ("ShouldRetry", T::Bool),
-        ("User", T::String),
-        ("IngestionProperties", T::String),
-        ("IngestionSourceId", T::String),
-    ]);
-    let mut statement = connection.prepare_cached(
-        "SELECT operation_id, database, table_name, failed, path, details, kind, activity_id, operation, code, retry, source_id
-         FROM failures WHERE ?1 IS NULL OR operation_id = ?1 ORDER BY id DESC LIMIT 10000",
-    )?;
-    let rows = statement.query_map([operation], |row| {
-        let text = |index: usize| row.get::<_, String>(index).map(Value::from);
-        Ok(vec![
-            text(0)?,
-            text(1)?,
-            text(2)?,
-            instant(row.get(3)?),
-            text(4)?,
-            text(5)?,
-            text(6)?,
-            text(7)?,
-            text(8)?,
-            (row.get_ref(8)?.as_str()? == "UpdatePolicy").into(),
-            text(9)?,
-            "".into(),
-            row.get::<_, bool>(10)?.into(),
-            "".into(),
-            "".into(),
-            text(11)?,
-        ])
-    })?;
-    for row in rows {
-        result = result.with_row(row?);
-    }
-    Ok(result)
-}
-
-fn operations(connection: &Connection, ids: &[String]) -> Result<ResultTable, ServiceError> {
-    let mut result = table([
-        ("OperationId", T::Guid),
-        ("Operation", T::String),
-        ("NodeId", T::String),
-        ("StartedOn", T::DateTime),
-        ("LastUpdatedOn", T::DateTime),
-        ("Duration", T::Timespan),
-        ("State", T::String),
-        ("Status", T::String),
-        ("RootActivityId", T::Guid),
-        ("ShouldRetry", T::Bool),
-        ("Database", T::String),
-        ("Table", T::String),
-        ("Principal", T::String),
-    ]);
-    let mut statement = connection.prepare_cached(
-        "SELECT id, kind, started, updated, state, status, retry, database, table_name
-         FROM operations ORDER BY started DESC LIMIT 10000",
-    )?;
-    let rows = statement.query_map([], |row| {
-        let text = |index: usize| row.get::<_, String>(index).map(Value::from);
-        let (started, updated): (i64, i64) = (row.get(2)?, row.get(3)?);
-        let duration = kusto_types::Timespan::from_duration(std::time::Duration::from_nanos(
-            u64::try_from(updated - started).unwrap_or(0).saturating_mul(100),
-        ));
-        Ok(vec![
-            text(0)?,
-            text(1)?,
-            "local".into(),
-            instant(Some(started)),
-            instant(Some(updated)),
-            duration.to_string().into(),
-            text(4)?,
-            text(5)?,
-            text(0)?,
-            row.get::<_, bool>(6)?.into(),
-            text(7)?,
-            text(8)?,
-            "".into(),
-        ])
-    })?;
-    for row in rows {
-        let row = row?;
-        let wanted = ids.is_empty()
-            || row[0].as_str().is_some_and(|id| ids.iter().any(|wanted| wanted.eq_ignore_ascii_case(id)));
-        if wanted {
-            result = result.with_row(row);
+/// A container that files can be put into, and listed in.
+fn export_container(state: &State, context: &Context<'_>) -> Result<SecretUrl, ServiceError> {
+    match &state.account {
+        Some(account) => account.export_container(),
+        None => {
+            let name = CONTAINERS[0];
+            let grant = state.signer.grant(&format!("blob/{name}"), "racwdl");
+            Ok(SecretUrl::new(format!("{}/{name}?{grant}", context.address.storage(StorageService::Blob))))
         }
     }
-    Ok(result)
-}
-
-/// `.show databases entities`: what is in every database.
-fn entities(catalog: &Catalog<'_>) -> Result<ResultTable, ServiceError> {
-    let mut result = table(
-        [
-            "DatabaseName",
-            "EntityType",
-            "EntityName",
-            "DocString",
-            "Folder",
-            "CslInputSchema",
-            "Content",
-            "CslOutputSchema",
-        ]
-        .map(|name| (name, T::String)),
-    );
-    for database in catalog.databases()? {
-        for record in catalog.tables(&database)? {
-            result = result.with_row(vec![
-                database.as_str().into(),
-                "Table".into(),
-                record.name.as_str().into(),
-                record.docstring.as_str().into(),
-                record.folder.as_str().into(),
-                record.schema.csl().into(),
-                "".into(),
-                "".into(),
-            ]);
-        }
-        for function in catalog.functions(&database)? {
-            result = result.with_row(vec![
-                database.as_str().into(),
-                "Function".into(),
-                function.name.into(),
-                function.docstring.into(),
-                function.folder.into(),
-                function.parameters.into(),
-                function.body.into(),
-                "".into(),
-            ]);
-        }
-    }
-    Ok(result)
-}
-
-/// A container that files can be put into: one of those for queued ingestion.
-fn export_container(state: &State, context: &Context<'_>) -> Result<String, ServiceError> {
-    let resources = super::ingestion_resources(state, context.address)?.encode();
-    let container = resources.rows.into_iter().find(|row| row[0] == "TempStorage");
-    let url = container.and_then(|row| row[1].as_str().map(str::to_owned));
-    url.ok_or_else(|| ServiceError::BadRequest("there is no storage to write to".to_owned()))
 }
 
 /// Lists that are always empty, with their columns.
@@ -664,24 +438,11 @@ fn absent_rows(absent: Absent) -> ResultTable {
             "Notes",
         ]),
         Absent::PrincipalRoles => texts(&["Scope", "DisplayName", "AADObjectID", "Role"]),
-        Absent::RunningQueries => texts(&["ClientActivityId", "Text", "Database", "State", "User"]),
         Absent::MaterializedViews => texts(&["Name", "SourceTable", "Query", "Folder", "DocString"]),
         Absent::ExternalTables => texts(&["TableName", "TableType", "Folder", "DocString", "Properties"]),
         Absent::EntityGroups => texts(&["Name", "Entities"]),
         Absent::WorkloadGroups => texts(&["WorkloadGroupName", "WorkloadGroup"]),
-        Absent::StreamingFailures => table([
-            ("Database", T::String),
-            ("Table", T::String),
-            ("Principal", T::String),
-            ("RootActivityId", T::Guid),
-            ("IngestionProperties", T::Dynamic),
-            ("Count", T::Long),
-            ("FirstFailureOn", T::DateTime),
-            ("LastFailureOn", T::DateTime),
-            ("FailureKind", T::String),
-            ("ErrorCode", T::String),
-            ("Details", T::String),
-        ]),
+        Absent::SchemaViolations => texts(&["EntityKind", "EntityName", "Property", "Reason"]),
     }
 }
 
@@ -706,44 +467,4 @@ fn capacity(state: &State, resource: Option<&str>) -> ResultTable {
         ]);
     }
     result
-}
-
-fn sources(connection: &Connection) -> Result<ResultTable, ServiceError> {
-    let mut result = table([
-        ("IngestionSourceId", T::String),
-        ("Database", T::String),
-        ("Table", T::String),
-        ("State", T::String),
-        ("ReceivedOn", T::DateTime),
-        ("FinishedOn", T::DateTime),
-        ("RowCount", T::Long),
-        ("ErrorCode", T::String),
-        ("Details", T::String),
-        ("IngestionSourcePath", T::String),
-    ]);
-    let mut statement = connection.prepare_cached(
-        "SELECT source_id, database, table_name, state, received, finished, rows, code, details, path
-         FROM sources ORDER BY id DESC LIMIT 10000",
-    )?;
-    let rows = statement.query_map([], |row| {
-        let text = |index: usize| {
-            row.get::<_, Option<String>>(index).map(|text| Value::from(text.unwrap_or_default()))
-        };
-        Ok(vec![
-            text(0)?,
-            text(1)?,
-            text(2)?,
-            text(3)?,
-            instant(row.get(4)?),
-            instant(row.get(5)?),
-            row.get::<_, i64>(6)?.into(),
-            text(7)?,
-            text(8)?,
-            text(9)?,
-        ])
-    })?;
-    for row in rows {
-        result = result.with_row(row?);
-    }
-    Ok(result)
 }

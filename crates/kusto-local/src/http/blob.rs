@@ -1,4 +1,4 @@
-//! The blob endpoint: put a blob or its blocks, read, delete. Bodies stream to files.
+//! The blob endpoint: put a blob or its blocks, read, list, delete. Bodies stream to files.
 
 use super::{Call, http_date, set, storage_error, storage_headers, text};
 use crate::ServiceError;
@@ -6,8 +6,11 @@ use crate::state::{CONTAINERS, State};
 use crate::store::blobs;
 use axum::body::Body;
 use axum::response::Response;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::StreamExt;
 use http::{Method, StatusCode};
+use kusto_wire::storage::{BlobPage, ListedBlob};
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 
@@ -25,19 +28,90 @@ fn internal(error: &ServiceError) -> Response {
 }
 
 /// `restype=container` requests: the containers exist from the start.
-pub(crate) fn container(state: &State, call: &Call, container: &str) -> Response {
-    if !state.signer.allows(&format!("blob/{container}"), 'r', &call.query) {
+pub(crate) async fn container(state: &Arc<State>, call: Call, container: &str) -> Response {
+    let is_listing = call.query.get("comp").is_some_and(|part| part == "list");
+    let permission = if is_listing { 'l' } else { 'r' };
+    if !state.signer.allows(&format!("blob/{container}"), permission, &call.query) {
         return refused();
     }
     match (CONTAINERS.contains(&container), &call.method) {
         (false, _) => storage_error(404, "ContainerNotFound", "there is no such container"),
         (true, &Method::PUT) => storage_error(409, "ContainerAlreadyExists", "the container exists already"),
+        (true, &Method::GET) if is_listing => {
+            let answer = list(state, call, container.to_owned()).await;
+            answer.unwrap_or_else(|error| internal(&error))
+        }
         (true, _) => {
             let mut response = text(StatusCode::OK, "application/xml", String::new());
             storage_headers(&mut response);
             response
         }
     }
+}
+
+/// List Blobs: a page of names, with what they have in common up to a delimiter as one.
+async fn list(state: &Arc<State>, call: Call, container: String) -> Result<Response, ServiceError> {
+    /// Most names of a page, as Azure has it.
+    const MOST: usize = 5000;
+    let asked = |name: &str| call.query.get(name).cloned().unwrap_or_default();
+    let (prefix, delimiter) = (asked("prefix"), asked("delimiter"));
+    let most = asked("maxresults").parse().unwrap_or(MOST).clamp(1, MOST);
+    let marker = URL_SAFE_NO_PAD.decode(asked("marker")).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    let Some(mut after) = marker else {
+        return Ok(storage_error(
+            400,
+            "OutOfRangeQueryParameterValue",
+            "the marker is not one of this service",
+        ));
+    };
+    let name = container.clone();
+    let page = crate::store::blocking(&state.store, move |store| {
+        store.read(|connection| {
+            let mut page = BlobPage::default();
+            while page.blobs.len() + page.prefixes.len() < most {
+                let left = most - page.blobs.len() - page.prefixes.len();
+                let found = blobs::list(connection, &container, &prefix, &after, left)?;
+                let is_last = found.len() < left;
+                let mut jumped = false;
+                for (name, blob) in found {
+                    let common = match delimiter.as_str() {
+                        "" => None,
+                        delimiter => name[prefix.len()..]
+                            .find(delimiter)
+                            .map(|at| name[..prefix.len() + at + delimiter.len()].to_owned()),
+                    };
+                    match common {
+                        Some(common) => {
+                            // Every other name that begins so is in it.
+                            after = format!("{common}{}", char::MAX);
+                            page.prefixes.push(common);
+                            jumped = true;
+                            break;
+                        }
+                        None => {
+                            after.clone_from(&name);
+                            page.blobs.push(ListedBlob {
+                                name,
+                                size: blob.size,
+                                modified: http_date(blob.modified),
+                                etag: blob.etag,
+                            });
+                        }
+                    }
+                }
+                if is_last && !jumped {
+                    return Ok(page);
+                }
+            }
+            page.next_marker = URL_SAFE_NO_PAD.encode(&after);
+            Ok::<_, ServiceError>(page)
+        })
+    })
+    .await?;
+    let body = kusto_wire::storage::encode_blob_page(&name, &page);
+    let mut response = text(StatusCode::OK, "application/xml", body);
+    storage_headers(&mut response);
+    Ok(response)
 }
 
 pub(crate) async fn serve(state: &Arc<State>, call: Call, container: &str, name: &str) -> Response {

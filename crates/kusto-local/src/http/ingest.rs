@@ -7,13 +7,13 @@ use crate::ServiceError;
 use crate::access::{Caller, Need};
 use crate::ingest::fetch;
 use crate::ingest::stream::{Streamed, ingest};
-use crate::state::{QUEUES, State};
+use crate::state::State;
+use crate::store::operations;
 use crate::store::reports::Outcome;
-use crate::store::{operations, queues};
+use crate::streaming_log::{StreamedKind, StreamedRequest};
 use axum::response::Response;
 use http::Method;
 use kusto_decode::Input;
-use kusto_engine::Catalog;
 use kusto_types::{ColumnType, DataFormat, DatabaseName, DateTime, MappingName, SourceId, TableName};
 use kusto_wire::{
     AdditionalProperties, ContainerPath, ContainerSettings, DataSetV1, IngestConfiguration, IngestionMessage,
@@ -21,7 +21,6 @@ use kusto_wire::{
 };
 use serde_json::{Map, Value};
 use std::sync::Arc;
-use std::time::Duration;
 
 /// Most encoded bytes of a streaming request, as the managed streaming clients assume.
 const MAX_STREAMED: usize = 10 * 1024 * 1024;
@@ -49,7 +48,23 @@ fn named_source(call: &Call) -> Option<SourceId> {
 
 pub(crate) async fn stream(state: &Arc<State>, call: Call, database: &str, table: &str) -> Response {
     let ids = Ids::of(&call);
-    match run_stream(state, call, percent_decode(database), percent_decode(table)).await {
+    let started = DateTime::now();
+    let asked = |name: &str| call.query.get(name).cloned().unwrap_or_default();
+    let by_uri = asked("sourceKind").eq_ignore_ascii_case("uri");
+    let kind = StreamedKind {
+        database: percent_decode(database),
+        table: percent_decode(table),
+        principal: call.caller.principal.to_string(),
+        mapping: asked("mappingName"),
+        format: asked("streamFormat"),
+        compressed: call.header("content-encoding").is_some_and(|coding| coding.contains("gzip")),
+        source: if by_uri { "Uri" } else { "Body" },
+    };
+    let mut bytes = 0;
+    let done = run_stream(state, call, kind.database.clone(), kind.table.clone(), &mut bytes).await;
+    let outcome = done.as_ref().copied();
+    state.streaming_log.record(StreamedRequest { kind, activity: ids.activity(), started, bytes, outcome });
+    match done {
         Ok(records) => {
             let table = ResultTable::new(
                 "Table_0",
@@ -72,6 +87,7 @@ async fn run_stream(
     call: Call,
     database: String,
     table: String,
+    bytes: &mut u64,
 ) -> Result<u64, ServiceError> {
     let Ok(_running) = state.streaming.try_acquire() else {
         return Err(ServiceError::Throttled { what: "streaming ingestion requests", after: None });
@@ -106,6 +122,7 @@ async fn run_stream(
             "the request body is over {MAX_STREAMED} bytes, the limit of streaming ingestion, or broke off"
         ))
     })?;
+    *bytes = body.len() as u64;
     // Held until the load has ended, so that the file stays while it is read.
     let mut fetched = None;
     let (input, location) = if by_uri {
@@ -296,30 +313,6 @@ async fn submit(
             },
         })
         .collect();
-    let id = uuid::Uuid::new_v4().to_string();
-    let (operation, stored, checked) = (id.clone(), messages.clone(), state.clone());
-    let embedded = state.account.is_none();
-    crate::store::blocking(&state.store, move |store| {
-        store.transact(|transaction| {
-            let catalog = Catalog(transaction);
-            let database = catalog.database(database.as_str())?;
-            let need = Need::Ingest(database.to_string(), table.to_string());
-            checked.config.access.check(transaction, &caller, &need)?;
-            catalog.table(&database, table.as_str())?;
-            operations::begin_rest(transaction, &operation, database.as_str(), table.as_str(), &stored)?;
-            // With queues in the same database, operation and messages are one commit.
-            for message in stored.iter().filter(|_| embedded) {
-                queues::put(transaction, QUEUES[0], &message.encode(), Duration::ZERO)?;
-            }
-            Ok::<_, ServiceError>(())
-        })
-    })
-    .await?;
-    if let Some(account) = &state.account {
-        for message in &messages {
-            account.put_message(QUEUES[0], &message.encode()).await?;
-        }
-    }
-    state.arrivals.notify_one();
+    let id = crate::ingest::submit::submit(state, caller, (database, table), messages).await?;
     Ok(QueuedResponse { ingestion_operation_id: if tracked { id } else { String::new() } })
 }

@@ -4,11 +4,12 @@ use super::{Call, set, text};
 use crate::ServiceError;
 use crate::access::Caller;
 use crate::command::{self, CommandResult, Context};
+use crate::running::{RunningKind, Stop};
 use crate::state::State;
 use axum::response::Response;
 use http::StatusCode;
 use kusto_types::DateTime;
-use kusto_wire::{DataSetV1, DataSetV2, Framing, OneApiError, Request};
+use kusto_wire::{DataSetV1, DataSetV2, Framing, OneApiError, Request, RequestProperties};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -40,6 +41,11 @@ impl Ids {
             .header("x-ms-client-request-id")
             .map_or_else(|| format!("unspecified;{activity}"), str::to_owned);
         Self { client, activity }
+    }
+
+    /// The service's id of the request.
+    pub(crate) fn activity(&self) -> &str {
+        &self.activity
     }
 
     fn stamp(&self, mut response: Response) -> Response {
@@ -170,6 +176,21 @@ async fn read(call: Call) -> Result<Request, ServiceError> {
     })
 }
 
+/// Runs a query under its client's id, by which it can be stopped.
+fn run_query(
+    state: &State,
+    caller: &Caller,
+    request: &Request,
+    properties: &RequestProperties,
+    client: &str,
+) -> Result<Vec<kusto_engine::QueryResult>, ServiceError> {
+    let database = request.db.as_deref();
+    let place = (database.unwrap_or_default(), request.csl.as_str());
+    let stop = Stop::of_query(properties);
+    let ticket = state.running.enter(RunningKind::Query, (client, "Query"), caller, place, stop);
+    crate::query::run(state, caller, database, &request.csl, properties, &ticket.stop)
+}
+
 pub(crate) async fn management(state: &Arc<State>, call: Call) -> Response {
     let ids = Ids::of(&call);
     let (address, caller) = (call.address.clone(), call.caller.clone());
@@ -179,10 +200,16 @@ pub(crate) async fn management(state: &Arc<State>, call: Call) -> Response {
     };
     let (log, asked) = (state.clone(), Asked::of(&ids, &caller, &request));
     let state = state.clone();
+    let client = ids.client.clone();
     let answer = tokio::task::spawn_blocking(move || -> Result<Value, ServiceError> {
         let trimmed = request.csl.trim_start();
         if trimmed.starts_with('.') {
-            let context = Context { database: request.db.as_deref(), address: &address, caller: &caller };
+            let context = Context {
+                database: request.db.as_deref(),
+                address: &address,
+                caller: &caller,
+                client: &client,
+            };
             return Ok(match command::run(&state, trimmed, &context)? {
                 CommandResult::Table(table) => DataSetV1::single(table).encode(),
                 CommandResult::Queried(tables) => DataSetV1 { tables }.encode_with_contents(),
@@ -190,7 +217,7 @@ pub(crate) async fn management(state: &Arc<State>, call: Call) -> Response {
         }
         let properties =
             request.properties().map_err(|error| ServiceError::BadRequest(format!("properties: {error}")))?;
-        let results = crate::query::run(&state, &caller, request.db.as_deref(), &request.csl, &properties)?;
+        let results = run_query(&state, &caller, &request, &properties, &client)?;
         Ok(DataSetV1 { tables: results.iter().map(crate::query::to_table).collect() }.encode_with_contents())
     })
     .await;
@@ -215,7 +242,12 @@ pub(crate) async fn query(state: &Arc<State>, call: Call, format: ResultFormat) 
     let answer = tokio::task::spawn_blocking(move || -> Result<String, ServiceError> {
         let mut framing = Framing::Plain;
         let tables = if request.csl.trim_start().starts_with('.') {
-            let context = Context { database: request.db.as_deref(), address: &address, caller: &caller };
+            let context = Context {
+                database: request.db.as_deref(),
+                address: &address,
+                caller: &caller,
+                client: &client,
+            };
             command::run(&state, request.csl.trim_start(), &context)?.tables()
         } else {
             let properties = request
@@ -224,8 +256,7 @@ pub(crate) async fn query(state: &Arc<State>, call: Call, format: ResultFormat) 
             if properties.is_on("results_v2_fragment_primary_tables") {
                 framing = Framing::Fragmented;
             }
-            let results =
-                crate::query::run(&state, &caller, request.db.as_deref(), &request.csl, &properties)?;
+            let results = run_query(&state, &caller, &request, &properties, &client)?;
             results.iter().map(crate::query::to_table).collect()
         };
         Ok(match format {

@@ -1,6 +1,7 @@
 //! The queue consumer: dequeue, check, record and assign to a batch are one
 //! transaction, so that a crash leaves a message either queued or in a batch.
 
+use super::extend;
 use super::failpoint::reach;
 use super::target::Target;
 use super::work::{Delivery, WorkSource};
@@ -11,6 +12,7 @@ use crate::store::batches::{self, BatchKey};
 use crate::store::reports::{self, Outcome};
 use crate::token;
 use kusto_batch::{Batcher, Incoming};
+use kusto_engine::Catalog;
 use kusto_types::{ByteSize, Compression, DateTime};
 use kusto_wire::IngestionMessage;
 use rusqlite::Connection;
@@ -204,13 +206,22 @@ fn refuse(
             "the message's identity token is missing, expired or of another service; ask .get kusto identity token again",
         )));
     };
-    let need = Need::Ingest(message.database.to_string(), message.table.to_string());
+    let (database, table) = (message.database.to_string(), message.table.to_string());
+    let changes = extend::is_asked(additional);
+    let need = if changes { Need::ManageTable(database, table) } else { Need::Ingest(database, table) };
     match state.config.access.check(transaction, &caller, &need) {
         Ok(()) => {}
         Err(error @ ServiceError::Forbidden { .. }) => {
             return Ok(Some(Outcome::permanent("BadRequest_TableAccessDenied", error.to_string())));
         }
         Err(error) => return Err(error),
+    }
+    let catalog = Catalog(transaction);
+    if let Ok(database) = catalog.database(message.database.as_str())
+        && let Some(record) = catalog.find_table(&database, message.table.as_str())?
+        && let Err(outcome) = extend::by_mapping(&catalog, &record, additional)?
+    {
+        return Ok(Some(outcome));
     }
     let found = Target::find(
         transaction,

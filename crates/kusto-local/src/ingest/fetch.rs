@@ -60,11 +60,37 @@ pub(crate) async fn fetch(
     download(state, url).await
 }
 
+/// The URL with a signature in its query in place of an account key behind a semicolon.
+pub(crate) fn with_signature(url: &SecretUrl) -> Result<SecretUrl, String> {
+    let Some((place, credential)) = url.with_secrets().split_once(';') else { return Ok(url.clone()) };
+    let word = credential.split('=').next().unwrap_or_default().to_ascii_lowercase();
+    match word.as_str() {
+        "" => Ok(SecretUrl::new(place)),
+        "impersonate" | "managed_identity" | "token" | "prompt" | "awscredentials" => Err(format!(
+            "{url} asks for ;{word}, and this service has no identity of its own; give the URL a shared access signature, or the account's key behind the semicolon"
+        )),
+        _ => {
+            crate::external::signed(place, credential).map(SecretUrl::new).map_err(|error| error.to_string())
+        }
+    }
+}
+
+/// What is said of a host that sources are not read from.
+pub(crate) fn not_allowed(place: &str, host: &str) -> String {
+    format!(
+        "{place} is on a host that this service does not read sources from; kin serve --source-host {host} allows it"
+    )
+}
+
 fn transient(details: String) -> Outcome {
     Outcome::Failed { code: "Download_UnknownError".to_owned(), status: FailureStatus::Transient, details }
 }
 
 async fn download(state: &Arc<State>, url: &SecretUrl) -> Result<Result<Fetched, Outcome>, ServiceError> {
+    let url = &match with_signature(url) {
+        Ok(url) => url,
+        Err(problem) => return Ok(Err(Outcome::permanent("BadRequest_InvalidBlobUri", problem))),
+    };
     let parsed = match url::Url::parse(url.with_secrets()) {
         Ok(parsed) if matches!(parsed.scheme(), "http" | "https") => parsed,
         _ => {
@@ -76,12 +102,7 @@ async fn download(state: &Arc<State>, url: &SecretUrl) -> Result<Result<Fetched,
     };
     let host = parsed.host_str().unwrap_or_default();
     if !state.config.source_hosts.allow(host) {
-        return Ok(Err(Outcome::permanent(
-            "Download_Forbidden",
-            format!(
-                "{url} is on a host that this service does not read sources from; kin serve --source-host {host} allows it"
-            ),
-        )));
+        return Ok(Err(Outcome::permanent("Download_Forbidden", not_allowed(&url.to_string(), host))));
     }
     let response = match state.http.get(parsed).send().await {
         Ok(response) => response,

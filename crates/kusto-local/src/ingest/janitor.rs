@@ -92,6 +92,9 @@ fn sweep(store: &Store, grace: Duration, known: Orphans) -> Result<Orphans, Serv
         transaction
             .execute("DELETE FROM rest_blobs WHERE operation NOT IN (SELECT id FROM rest_operations)", [])?;
         transaction.execute("DELETE FROM failures WHERE failed < ?1", [week - 7 * TICKS_PER_DAY])?;
+        if let Some(month) = DateTime::from_ticks(DateTime::now().ticks() - 30 * TICKS_PER_DAY) {
+            crate::store::journal::expire(transaction, month)?;
+        }
         retain(&Catalog(transaction))?;
         let extents: HashSet<String> = Catalog(transaction).extent_paths()?.into_iter().collect();
         Ok::<_, ServiceError>((blobs::referenced(transaction)?, extents))

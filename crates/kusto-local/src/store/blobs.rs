@@ -40,6 +40,26 @@ pub(crate) fn find(connection: &Connection, container: &str, name: &str) -> rusq
         .optional()
 }
 
+/// Blobs of a container by their names: those that begin with `prefix` and come after a
+/// name, at most so many.
+pub(crate) fn list(
+    connection: &Connection,
+    container: &str,
+    prefix: &str,
+    after: &str,
+    most: usize,
+) -> rusqlite::Result<Vec<(String, Blob)>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT name, size, etag, modified FROM blobs WHERE container = ?1 AND name > ?2 AND name >= ?3
+         AND substr(name, 1, length(?3)) = ?3 ORDER BY name LIMIT ?4",
+    )?;
+    let rows = statement.query_map(params![container, after, prefix, most as i64], |row| {
+        let size = row.get::<_, i64>(1)?.unsigned_abs();
+        Ok((row.get(0)?, Blob { size, etag: row.get(2)?, modified: row.get(3)?, files: Vec::new() }))
+    })?;
+    rows.collect()
+}
+
 /// Makes files a blob, in place of an earlier one.
 pub(crate) fn commit(
     connection: &Connection,

@@ -13,6 +13,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 pub(crate) enum CommandEnd {
     Completed,
     Failed,
+    Canceled,
 }
 
 impl CommandEnd {
@@ -20,6 +21,7 @@ impl CommandEnd {
         match self {
             Self::Completed => "Completed",
             Self::Failed => "Failed",
+            Self::Canceled => "Canceled",
         }
     }
 }
@@ -106,6 +108,46 @@ pub(crate) fn begin_rest(
     Ok(())
 }
 
+/// What a command's operation does, and when it began.
+pub(crate) fn find(connection: &Connection, id: &str) -> rusqlite::Result<Option<(String, DateTime)>> {
+    connection
+        .query_row("SELECT kind, started FROM operations WHERE id = ?1", [id.to_lowercase()], |row| {
+            let started = DateTime::from_ticks(row.get(1)?).unwrap_or_else(DateTime::now);
+            Ok((row.get(0)?, started))
+        })
+        .optional()
+}
+
+/// Database and table of a REST v2 request or a queued load.
+pub(crate) fn place_of(connection: &Connection, id: &str) -> rusqlite::Result<Option<(String, String)>> {
+    connection
+        .prepare_cached("SELECT database, table_name FROM rest_operations WHERE id = ?1")?
+        .query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()
+}
+
+/// Cancels the sources of an operation that are not being loaded: those of sealed batches
+/// whose load has begun may finish. How many.
+pub(crate) fn cancel_rest(connection: &Connection, id: &str) -> rusqlite::Result<usize> {
+    let now = DateTime::now().ticks();
+    // Their messages are on a queue still: when they are taken, they are known already.
+    let waiting = connection.execute(
+        "INSERT OR IGNORE INTO sources (source_id, dedup, database, table_name, path, message, state, received, finished)
+         SELECT b.source_id, b.dedup, o.database, o.table_name, b.url, '', 'Canceled', ?2, ?2
+         FROM rest_blobs b JOIN rest_operations o ON o.id = b.operation
+         WHERE b.operation = ?1 AND NOT EXISTS (SELECT 1 FROM sources s WHERE s.dedup = b.dedup)",
+        params![id, now],
+    )?;
+    let taken = connection.execute(
+        "UPDATE sources SET state = 'Canceled', finished = ?2
+         WHERE finished IS NULL AND dedup IN (SELECT dedup FROM rest_blobs WHERE operation = ?1)
+         AND (batch IS NULL OR batch IN (SELECT id FROM batches
+              WHERE state = 'Open' OR (state = 'Sealed' AND (attempts = 0 OR not_before > ?2))))",
+        params![id, now],
+    )?;
+    Ok(waiting + taken)
+}
+
 fn instant(ticks: Option<i64>) -> Option<String> {
     ticks.and_then(DateTime::from_ticks).map(|at| at.to_string())
 }
@@ -143,11 +185,13 @@ pub(crate) fn rest_status(
             (None, _) => "Queued",
             (Some(_), None) => "InProgress",
             (Some("Failed"), Some(_)) => "Failed",
+            (Some("Canceled"), Some(_)) => "Canceled",
             (Some(_), Some(_)) => "Succeeded",
         };
         match status {
             "Succeeded" => counts.succeeded += 1,
             "Failed" => counts.failed += 1,
+            "Canceled" => counts.canceled += 1,
             _ => counts.in_progress += 1,
         }
         let kind: Option<String> = row.get(7)?;

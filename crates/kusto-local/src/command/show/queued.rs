@@ -5,87 +5,93 @@ use crate::ServiceError;
 use crate::store::operations;
 use kusto_types::ColumnType as T;
 use kusto_wire::ResultTable;
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::Connection;
 
-/// `.show queued ingestion operations "id"`: how far it is; with details, each source.
-pub(super) fn operation(
+/// `.show queued ingestion operations "id"`: how far each is; with details, each source.
+pub(in crate::command) fn operations(
     connection: &Connection,
-    id: &str,
+    ids: &[String],
     details: bool,
 ) -> Result<ResultTable, ServiceError> {
-    let place: Option<(String, String)> = connection
-        .prepare_cached("SELECT database, table_name FROM rest_operations WHERE id = ?1")?
-        .query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
-    let Some((database, name)) = place else { return Err(ServiceError::UnknownOperation(id.to_owned())) };
-    let found = operations::rest_status(connection, id, &database, &name)?
-        .ok_or_else(|| ServiceError::UnknownOperation(id.to_owned()))?;
-    if details {
-        let mut result = table([
+    let mut result = if details {
+        table([
             ("IngestionOperationId", T::String),
-            ("SourceId", T::String),
-            ("BlobPath", T::String),
-            ("Status", T::String),
+            ("BlobURL", T::String),
+            ("IngestionStatus", T::String),
+            ("StartedAt", T::DateTime),
+            ("CompletedAt", T::DateTime),
+            ("FailedReasons", T::String),
+        ])
+    } else {
+        table([
+            ("IngestionOperationId", T::String),
             ("StartedOn", T::DateTime),
             ("LastUpdatedOn", T::DateTime),
-            ("ErrorCode", T::String),
-            ("FailureStatus", T::String),
-            ("Details", T::String),
-        ]);
-        for source in found.details {
-            let failure = source.failure_status.and_then(|status| serde_json::to_value(status).ok());
-            result = result.with_row(vec![
-                id.into(),
-                source.source_id.to_string().into(),
-                source.url.into(),
-                source.status.into(),
-                source.started_at.into(),
-                source.last_update_time.into(),
-                source.error_code.unwrap_or_default().into(),
-                failure.unwrap_or_else(|| "".into()),
-                source.details.unwrap_or_default().into(),
-            ]);
-        }
-        return Ok(result);
-    }
-    let counts = &found.status;
-    let total = counts.succeeded + counts.failed + counts.in_progress + counts.canceled;
-    let state = match (counts.in_progress, counts.failed) {
-        (1.., _) => "InProgress",
-        (_, 0) => "Completed",
-        (_, failed) if failed == total => "Failed",
-        _ => "PartiallyCompleted",
+            ("State", T::String),
+            ("Discovered", T::Long),
+            ("Pending", T::Long),
+            ("Canceled", T::Long),
+            ("Ingested", T::Long),
+            ("Failed", T::Long),
+            ("SampleFailedReasons", T::String),
+            ("Database", T::String),
+            ("Table", T::String),
+        ])
     };
-    let reasons: Vec<String> =
-        found.details.iter().filter_map(|source| source.error_code.clone()).take(3).collect();
-    Ok(table([
-        ("IngestionOperationId", T::String),
-        ("StartedOn", T::DateTime),
-        ("LastUpdatedOn", T::DateTime),
-        ("State", T::String),
-        ("Discovered", T::Long),
-        ("InProgress", T::Long),
-        ("Ingested", T::Long),
-        ("Failed", T::Long),
-        ("Canceled", T::Long),
-        ("SampleFailedReasons", T::Dynamic),
-        ("Database", T::String),
-        ("Table", T::String),
-    ])
-    .with_row(vec![
-        id.into(),
-        found.start_time.into(),
-        found.last_updated.into(),
-        state.into(),
-        total.into(),
-        counts.in_progress.into(),
-        counts.succeeded.into(),
-        counts.failed.into(),
-        counts.canceled.into(),
-        reasons.into(),
-        database.into(),
-        name.into(),
-    ]))
+    for id in ids {
+        let unknown = || ServiceError::UnknownOperation(id.clone());
+        let (database, name) = operations::place_of(connection, id)?.ok_or_else(unknown)?;
+        let found = operations::rest_status(connection, id, &database, &name)?.ok_or_else(unknown)?;
+        if details {
+            for source in found.details {
+                let is_pending = matches!(source.status.as_str(), "Queued" | "InProgress");
+                let reason = match (source.error_code, source.details) {
+                    (Some(code), Some(details)) => format!("{code}: {details}"),
+                    (code, details) => code.or(details).unwrap_or_default(),
+                };
+                result = result.with_row(vec![
+                    id.as_str().into(),
+                    source.url.into(),
+                    if is_pending { "Pending".into() } else { source.status.into() },
+                    source.started_at.into(),
+                    if is_pending { None } else { source.last_update_time }.into(),
+                    reason.into(),
+                ]);
+            }
+            continue;
+        }
+        let counts = &found.status;
+        let total = counts.succeeded + counts.failed + counts.in_progress + counts.canceled;
+        let state = if counts.in_progress > 0 {
+            "InProgress"
+        } else if counts.canceled > 0 {
+            "Canceled"
+        } else if counts.failed == total && total > 0 {
+            "Failed"
+        } else {
+            "Completed"
+        };
+        let mut reasons: Vec<String> =
+            found.details.iter().filter_map(|source| source.error_code.clone()).collect();
+        reasons.sort();
+        reasons.dedup();
+        reasons.truncate(3);
+        result = result.with_row(vec![
+            id.as_str().into(),
+            found.start_time.into(),
+            found.last_updated.into(),
+            state.into(),
+            total.into(),
+            counts.in_progress.into(),
+            counts.canceled.into(),
+            counts.succeeded.into(),
+            counts.failed.into(),
+            reasons.join(", ").into(),
+            database.into(),
+            name.into(),
+        ]);
+    }
+    Ok(result)
 }
 
 /// `.show ingestion batches`: those that are open, sealed or loading, the oldest first.

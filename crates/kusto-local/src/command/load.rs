@@ -1,0 +1,204 @@
+//! Historical loads: lists blobs, queues them as one operation, and cancels what runs.
+
+use super::{Context, bad};
+use crate::ServiceError;
+use crate::access::Need;
+use crate::ingest::listing::{FoundBlob, list};
+use crate::ingest::{fetch, submit};
+use crate::running::RunningKind;
+use crate::state::State;
+use crate::store::operations;
+use kusto_engine::Catalog;
+use kusto_kql::{Batching, BlobListing, Cancelled, QueuedLoad, QueuedSource};
+use kusto_types::{ColumnType as T, DataFormat, DateTime, SourceId, TableName};
+use kusto_wire::{AdditionalProperties, IngestionMessage, ReportLevel, ReportMethod, ResultTable, SecretUrl};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// Most blobs that `.list blobs` shows.
+const MOST_SHOWN: u64 = 1000;
+
+/// `.list blobs`
+pub(super) fn list_blobs(state: &Arc<State>, listing: &BlobListing) -> Result<ResultTable, ServiceError> {
+    let mut result = ResultTable::new(
+        "Table_0",
+        [("BlobUri", T::String), ("SizeInBytes", T::Long), ("CapturedVariables", T::Dynamic)],
+    );
+    for blob in list(state, listing, Some(MOST_SHOWN))? {
+        let captured = match blob.creation_time {
+            Some(at) => json!({ "CreationTime": us_date(at) }),
+            None => json!({}),
+        };
+        result = result.with_row(vec![blob.url.without_secrets().into(), blob.size.into(), captured]);
+    }
+    Ok(result)
+}
+
+/// `03/20/2025 00:00:00`
+fn us_date(at: DateTime) -> String {
+    let text = at.to_string();
+    match text.get(..19).and_then(|text| text.split_once('T')) {
+        Some((date, time)) => {
+            let mut parts = date.split('-');
+            let (year, month, day) = (parts.next(), parts.next(), parts.next());
+            let part = |part: Option<&str>| part.unwrap_or_default().to_owned();
+            format!("{}/{}/{} {time}", part(month), part(day), part(year))
+        }
+        None => text,
+    }
+}
+
+/// `.ingest-from-storage-queued`: every blob is posted, or none.
+pub(super) fn load(
+    state: &Arc<State>,
+    context: &Context<'_>,
+    load: QueuedLoad,
+) -> Result<ResultTable, ServiceError> {
+    let table = TableName::new(load.table).map_err(bad)?;
+    let name = load.database.as_deref().or(context.database);
+    // Nothing is listed for those who may not ingest what is found.
+    let database = state.store.read(|connection| {
+        let database = crate::query::database_of(connection, name)?;
+        let need = Need::Ingest(database.to_string(), table.to_string());
+        state.config.access.check(connection, context.caller, &need)?;
+        Catalog(connection).table(&database, table.as_str())?;
+        Ok::<_, ServiceError>(database)
+    })?;
+    let additional = super::data::read_properties(&load.properties)?;
+    let blobs = match &load.source {
+        QueuedSource::Blobs(urls) => urls
+            .iter()
+            .map(|url| {
+                let url = fetch::with_signature(&SecretUrl::new(url.as_str())).map_err(bad)?;
+                Ok(FoundBlob { url, size: 0, creation_time: None })
+            })
+            .collect::<Result<Vec<_>, ServiceError>>()?,
+        QueuedSource::Listing(listing) => list(state, listing, None)?,
+    };
+    let token = crate::token::issue(&state.signer, context.caller);
+    let now = DateTime::now().to_string();
+    let messages: Vec<IngestionMessage> = blobs
+        .into_iter()
+        .map(|blob| {
+            let raw_data_size = match (blob.size, load.compression_factor) {
+                (0, _) => None,
+                (size, Some(factor)) => Some((size as f64 * factor) as u64),
+                // Of a packed blob the service makes its own guess.
+                (size, None) => {
+                    let path = blob.url.without_secrets();
+                    let packed = kusto_types::Compression::from_path(&path) != kusto_types::Compression::None;
+                    (!packed).then_some(size)
+                }
+            };
+            let format = additional.format.or_else(|| DataFormat::from_path(&blob.url.without_secrets()));
+            IngestionMessage {
+                id: SourceId::random(),
+                blob: blob.url,
+                raw_data_size,
+                database: database.clone(),
+                table: table.clone(),
+                retain_blob_on_success: true,
+                flush_immediately: load.batching == Batching::Skip,
+                ignore_size_limit: false,
+                report_level: ReportLevel::None,
+                report_method: ReportMethod::Queue,
+                status_in_table: None,
+                source_message_creation_time: Some(now.clone()),
+                application_for_tracing: None,
+                client_version_for_tracing: None,
+                additional: AdditionalProperties {
+                    authorization_context: Some(token.clone()),
+                    format,
+                    creation_time: blob
+                        .creation_time
+                        .map(|at| at.to_string())
+                        .or_else(|| additional.creation_time.clone()),
+                    ..additional.clone()
+                },
+            }
+        })
+        .collect();
+    let runtime = tokio::runtime::Handle::current();
+    let submitted = submit::submit(state, context.caller.clone(), (database, table), messages);
+    let id = runtime.block_on(submitted)?;
+    Ok(ResultTable::new(
+        "Table_0",
+        [("IngestionOperationId", T::String), ("ClientRequestId", T::String), ("OperationInfo", T::String)],
+    )
+    .with_row(vec![
+        id.as_str().into(),
+        context.client.into(),
+        format!(".show queued ingestion operations \"{id}\"").into(),
+    ]))
+}
+
+/// `.cancel ...`
+pub(super) fn cancel(
+    state: &State,
+    context: &Context<'_>,
+    what: &Cancelled,
+    reason: &str,
+) -> Result<ResultTable, ServiceError> {
+    // Whoever began it may end it, and whoever runs the database.
+    let may = |principal: &str, database: &str| -> Result<(), ServiceError> {
+        if principal == context.caller.principal.to_string() {
+            return Ok(());
+        }
+        state.store.read(|connection| {
+            let database = crate::query::database_of(connection, Some(database))?;
+            let need = Need::ManageDatabase(database.to_string());
+            state.config.access.check(connection, context.caller, &need)
+        })
+    };
+    match what {
+        Cancelled::QueuedIngestion(id) => {
+            state.store.transact(|transaction| {
+                let (database, table) = operations::place_of(transaction, id)?
+                    .ok_or_else(|| ServiceError::UnknownOperation(id.clone()))?;
+                let need = Need::Ingest(database, table);
+                state.config.access.check(transaction, context.caller, &need)?;
+                Ok::<_, ServiceError>(operations::cancel_rest(transaction, id)?)
+            })?;
+            state.outcomes.notify_one();
+            state.store.read(|connection| {
+                super::show::queued::operations(connection, std::slice::from_ref(id), false)
+            })
+        }
+        Cancelled::Operation(id) => {
+            let stopped = state.running.cancel(RunningKind::Operation, id, reason, may)?;
+            let known = state.store.read(|connection| operations::find(connection, id))?;
+            let (name, started) = match (&stopped, known) {
+                (Some(stopped), _) => (stopped.name.to_owned(), stopped.started),
+                (None, Some((name, started))) => (name, started),
+                (None, None) => return Err(ServiceError::UnknownOperation(id.clone())),
+            };
+            let says = if stopped.is_some() { "Cancelled successfully" } else { "Cancel failed" };
+            Ok(ResultTable::new(
+                "Table_0",
+                [
+                    ("OperationId", T::Guid),
+                    ("Operation", T::String),
+                    ("StartedOn", T::DateTime),
+                    ("CancellationState", T::String),
+                    ("ReasonPhrase", T::String),
+                ],
+            )
+            .with_row(vec![
+                id.to_lowercase().into(),
+                name.into(),
+                started.to_string().into(),
+                says.into(),
+                reason.into(),
+            ]))
+        }
+        Cancelled::Query(id) => {
+            let stopped = state.running.cancel(RunningKind::Query, id, reason, may)?;
+            let details = match stopped {
+                Some(_) => "",
+                None => "no query of this client request id runs",
+            };
+            Ok(ResultTable::new("Table_0", [("RunningQueryCanceled", T::Bool), ("Details", T::String)])
+                .with_row(vec![Value::from(stopped.is_some()), details.into()]))
+        }
+    }
+}
