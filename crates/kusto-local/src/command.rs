@@ -239,7 +239,8 @@ fn execute(state: &Arc<State>, command: Command, context: &Context<'_>) -> Resul
         }
         Command::RenameColumn { table, column, new } => {
             let new = ColumnName::new(new).map_err(bad)?;
-            table::change(state, context, &table, |catalog, record| {
+            let shown = new.to_string();
+            table::change_columns(state, context, &table, &shown, |catalog, record| {
                 catalog.rename_column(record, &column, new)
             })
         }
@@ -247,7 +248,7 @@ fn execute(state: &Arc<State>, command: Command, context: &Context<'_>) -> Resul
             table::change(state, context, &table, |catalog, record| catalog.drop_columns(record, &columns))
         }
         Command::AlterColumnType { table, column, column_type } => {
-            table::change(state, context, &table, |catalog, record| {
+            table::change_columns(state, context, &table, &column, |catalog, record| {
                 catalog.alter_column_type(record, &column, column_type)
             })
         }

@@ -5,6 +5,7 @@ use crate::access::Caller;
 use kusto_kql::RequestLog;
 use kusto_types::{ColumnType as T, DateTime, Timespan};
 use kusto_wire::ResultTable;
+use serde_json::Value;
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
@@ -24,6 +25,7 @@ struct Entry {
     ended: DateTime,
     failure: Option<String>,
     principal: String,
+    application: String,
 }
 
 /// The last requests, oldest first.
@@ -65,7 +67,7 @@ impl Requests {
     /// Remembers a request that began at `started` and has just ended.
     pub(crate) fn record(
         &self,
-        (client, activity): (&str, &str),
+        (client, activity, application): (&str, &str, &str),
         caller: &Caller,
         database: Option<&str>,
         text: &str,
@@ -82,6 +84,7 @@ impl Requests {
             ended: DateTime::now(),
             failure,
             principal: caller.principal.to_string(),
+            application: application.to_owned(),
         };
         let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if entries.len() == MOST {
@@ -92,23 +95,12 @@ impl Requests {
 
     /// The requests of a kind, the latest first.
     pub(crate) fn shown(&self, log: RequestLog) -> ResultTable {
-        let mut result = ResultTable::new(
-            "Table_0",
-            [
-                ("ClientActivityId", T::String),
-                ("CommandType", T::String),
-                ("Text", T::String),
-                ("Database", T::String),
-                ("StartedOn", T::DateTime),
-                ("LastUpdatedOn", T::DateTime),
-                ("Duration", T::Timespan),
-                ("State", T::String),
-                ("FailureReason", T::String),
-                ("RootActivityId", T::Guid),
-                ("User", T::String),
-                ("Principal", T::String),
-            ],
-        );
+        let columns = match log {
+            RequestLog::Queries => &QUERY_COLUMNS[..],
+            RequestLog::Commands => &COMMAND_COLUMNS[..],
+            RequestLog::Both => &BOTH_COLUMNS[..],
+        };
+        let mut result = ResultTable::new("Table_0", columns.iter().copied());
         let entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for entry in entries.iter().rev() {
             let wanted = match log {
@@ -117,23 +109,105 @@ impl Requests {
                 RequestLog::Both => true,
             };
             if wanted {
-                result = result.with_row(vec![
-                    entry.client.as_str().into(),
-                    if entry.is_command { "Command" } else { "Query" }.into(),
-                    entry.text.as_str().into(),
-                    entry.database.as_str().into(),
-                    entry.started.to_string().into(),
-                    entry.ended.to_string().into(),
-                    Timespan(entry.ended.ticks() - entry.started.ticks()).to_string().into(),
-                    if entry.failure.is_none() { "Completed" } else { "Failed" }.into(),
-                    entry.failure.clone().unwrap_or_default().into(),
-                    entry.activity.as_str().into(),
-                    entry.principal.as_str().into(),
-                    entry.principal.as_str().into(),
-                ]);
+                result = result.with_row(columns.iter().map(|(name, _)| entry.cell(name)).collect());
             }
         }
         result
+    }
+}
+
+/// `.show queries`
+pub(crate) const QUERY_COLUMNS: [(&str, T); 21] = [
+    ("ClientActivityId", T::String),
+    ("Text", T::String),
+    ("Database", T::String),
+    ("StartedOn", T::DateTime),
+    ("LastUpdatedOn", T::DateTime),
+    ("Duration", T::Timespan),
+    ("State", T::String),
+    ("RootActivityId", T::Guid),
+    ("User", T::String),
+    ("FailureReason", T::String),
+    ("TotalCpu", T::Timespan),
+    ("CacheStatistics", T::Dynamic),
+    ("Application", T::String),
+    ("MemoryPeak", T::Long),
+    ("ScannedExtentsStatistics", T::Dynamic),
+    ("Principal", T::String),
+    ("ClientRequestProperties", T::Dynamic),
+    ("ResultSetStatistics", T::Dynamic),
+    ("WorkloadGroup", T::String),
+    ("OverallQueryStats", T::String),
+    ("VirtualCluster", T::String),
+];
+
+/// `.show commands`
+const COMMAND_COLUMNS: [(&str, T); 18] = [
+    ("ClientActivityId", T::String),
+    ("CommandType", T::String),
+    ("Text", T::String),
+    ("Database", T::String),
+    ("StartedOn", T::DateTime),
+    ("LastUpdatedOn", T::DateTime),
+    ("Duration", T::Timespan),
+    ("State", T::String),
+    ("RootActivityId", T::Guid),
+    ("User", T::String),
+    ("FailureReason", T::String),
+    ("Application", T::String),
+    ("Principal", T::String),
+    ("TotalCpu", T::Timespan),
+    ("ResourcesUtilization", T::Dynamic),
+    ("ClientRequestProperties", T::Dynamic),
+    ("WorkloadGroup", T::String),
+    ("VirtualCluster", T::String),
+];
+
+/// `.show commands-and-queries`
+const BOTH_COLUMNS: [(&str, T); 21] = [
+    ("ClientActivityId", T::String),
+    ("CommandType", T::String),
+    ("Text", T::String),
+    ("Database", T::String),
+    ("StartedOn", T::DateTime),
+    ("LastUpdatedOn", T::DateTime),
+    ("Duration", T::Timespan),
+    ("State", T::String),
+    ("FailureReason", T::String),
+    ("RootActivityId", T::Guid),
+    ("User", T::String),
+    ("Application", T::String),
+    ("Principal", T::String),
+    ("ClientRequestProperties", T::Dynamic),
+    ("TotalCpu", T::Timespan),
+    ("MemoryPeak", T::Long),
+    ("CacheStatistics", T::Dynamic),
+    ("ScannedExtentsStatistics", T::Dynamic),
+    ("ResultSetStatistics", T::Dynamic),
+    ("WorkloadGroup", T::String),
+    ("VirtualCluster", T::String),
+];
+
+impl Entry {
+    /// A cell by its column; what is not measured here is null or empty.
+    fn cell(&self, column: &str) -> Value {
+        match column {
+            "ClientActivityId" => self.client.as_str().into(),
+            "CommandType" => if self.is_command { "Command" } else { "Query" }.into(),
+            "Text" => self.text.as_str().into(),
+            "Database" => self.database.as_str().into(),
+            "StartedOn" => self.started.to_string().into(),
+            "LastUpdatedOn" => self.ended.to_string().into(),
+            "Duration" => Timespan(self.ended.ticks() - self.started.ticks()).to_string().into(),
+            "State" => if self.failure.is_none() { "Completed" } else { "Failed" }.into(),
+            "FailureReason" => self.failure.clone().unwrap_or_default().into(),
+            "RootActivityId" => self.activity.as_str().into(),
+            "User" | "Principal" => self.principal.as_str().into(),
+            "Application" => self.application.as_str().into(),
+            "WorkloadGroup" => "default".into(),
+            "OverallQueryStats" | "VirtualCluster" => "".into(),
+            _ => Value::Null,
+        }
     }
 }
 

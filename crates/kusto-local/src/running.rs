@@ -2,9 +2,11 @@
 //! that add data by their operation.
 
 use crate::access::Caller;
+use crate::requests::QUERY_COLUMNS;
 use kusto_engine::EngineError;
-use kusto_types::{ColumnType as T, DateTime, Timespan};
+use kusto_types::{DateTime, Timespan};
 use kusto_wire::{RequestProperties, ResultTable};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -153,33 +155,25 @@ impl Running {
 
     /// `.show running queries`
     pub(crate) fn queries(&self) -> ResultTable {
-        let mut result = ResultTable::new(
-            "Table_0",
-            [
-                ("ClientActivityId", T::String),
-                ("Text", T::String),
-                ("Database", T::String),
-                ("StartedOn", T::DateTime),
-                ("LastUpdatedOn", T::DateTime),
-                ("Duration", T::Timespan),
-                ("State", T::String),
-                ("User", T::String),
-                ("Principal", T::String),
-            ],
-        );
+        let mut result = ResultTable::new("Table_0", QUERY_COLUMNS);
         let now = DateTime::now();
         for entry in self.lock().running.values().filter(|entry| entry.kind == RunningKind::Query) {
-            result = result.with_row(vec![
-                entry.id.as_str().into(),
-                entry.text.as_str().into(),
-                entry.database.as_str().into(),
-                entry.started.to_string().into(),
-                now.to_string().into(),
-                Timespan(now.ticks() - entry.started.ticks()).to_string().into(),
-                "InProgress".into(),
-                entry.principal.as_str().into(),
-                entry.principal.as_str().into(),
-            ]);
+            let cell = |column: &str| -> Value {
+                match column {
+                    "ClientActivityId" => entry.id.as_str().into(),
+                    "Text" => entry.text.as_str().into(),
+                    "Database" => entry.database.as_str().into(),
+                    "StartedOn" => entry.started.to_string().into(),
+                    "LastUpdatedOn" => now.to_string().into(),
+                    "Duration" => Timespan(now.ticks() - entry.started.ticks()).to_string().into(),
+                    "State" => "InProgress".into(),
+                    "User" | "Principal" => entry.principal.as_str().into(),
+                    "WorkloadGroup" => "default".into(),
+                    "FailureReason" | "Application" | "OverallQueryStats" | "VirtualCluster" => "".into(),
+                    _ => Value::Null,
+                }
+            };
+            result = result.with_row(QUERY_COLUMNS.iter().map(|(name, _)| cell(name)).collect());
         }
         result
     }

@@ -52,12 +52,15 @@ impl Service {
 
 /// A row as text, with `*` for what each run makes anew: ids, times and sizes of results.
 fn steady(columns: &[Value], row: &Value) -> String {
-    const ANEW: [&str; 9] = [
+    const ANEW: [&str; 12] = [
         "ExtentId",
+        "OriginalExtentId",
+        "ResultExtentId",
         "OperationId",
         "Duration",
         "MaxCreatedOn",
         "MinCreatedOn",
+        "CreatedOn",
         "OriginalSize",
         "ExtentSize",
         "CompressedSize",

@@ -85,7 +85,20 @@ pub(super) fn drop(
     context: &Context<'_>,
     extents: ExtentChoice,
 ) -> Result<ResultTable, ServiceError> {
-    each(state, context, extents, |catalog, extent| Ok(catalog.drop_extent(&extent.id)?))
+    let gone = each(state, context, extents, |catalog, extent| Ok(catalog.drop_extent(&extent.id)?))?;
+    let mut result = ResultTable::new(
+        "Table_0",
+        [
+            ("ExtentId", ColumnType::Guid),
+            ("TableName", ColumnType::String),
+            ("CreatedOn", ColumnType::DateTime),
+        ],
+    );
+    let cells = ["ExtentId", "TableName", "MaxCreatedOn"].map(|name| gone.position(name).unwrap_or_default());
+    for row in &gone.rows {
+        result = result.with_row(cells.iter().map(|cell| row[*cell].clone()).collect());
+    }
+    Ok(result)
 }
 
 /// `.alter extent tags` and its kin.

@@ -98,6 +98,7 @@ pub(super) fn before(state: &State, context: &Context<'_>, command: &Command, te
             updated_entity,
             command: crate::requests::without_secrets(text),
             principal: context.caller.principal.to_string(),
+            client: context.client.to_owned(),
             ..Change::default()
         });
         Ok::<_, crate::ServiceError>(changes.collect())

@@ -103,6 +103,38 @@ pub(super) fn change(
     Ok(show::schema_rows(&[record]))
 }
 
+/// Changes the columns of one table and shows those that it names, as they are then.
+pub(super) fn change_columns(
+    state: &State,
+    context: &Context<'_>,
+    name: &str,
+    shown: &str,
+    change: impl FnOnce(&Catalog<'_>, &TableRecord) -> Result<(), EngineError>,
+) -> Result<ResultTable, ServiceError> {
+    let record = state.store.transact(|transaction| {
+        let database = crate::query::database_of(transaction, context.database)?;
+        let catalog = Catalog(transaction);
+        change(&catalog, &catalog.table(&database, name)?)?;
+        Ok::<_, ServiceError>(catalog.table(&database, name)?)
+    })?;
+    let mut result = ResultTable::new(
+        "Table_0",
+        [
+            ("EntityName", ColumnType::String),
+            ("DataType", ColumnType::String),
+            ("Policy", ColumnType::String),
+        ],
+    );
+    for column in record.schema.columns().iter().filter(|column| column.name.as_str() == shown) {
+        result = result.with_row(vec![
+            format!("{}.{}", record.name, column.name).into(),
+            column.column_type.clr_name().into(),
+            "".into(),
+        ]);
+    }
+    Ok(result)
+}
+
 /// `.clear table T data`
 pub(super) fn clear(state: &State, context: &Context<'_>, name: &str) -> Result<ResultTable, ServiceError> {
     state.store.transact(|transaction| {

@@ -32,6 +32,8 @@ pub(crate) enum ResultFormat {
 pub(crate) struct Ids {
     client: String,
     activity: String,
+    /// What the client says it is.
+    application: String,
 }
 
 impl Ids {
@@ -40,7 +42,8 @@ impl Ids {
         let client = call
             .header("x-ms-client-request-id")
             .map_or_else(|| format!("unspecified;{activity}"), str::to_owned);
-        Self { client, activity }
+        let application = call.header("x-ms-app").unwrap_or_default().to_owned();
+        Self { client, activity, application }
     }
 
     /// The service's id of the request.
@@ -137,6 +140,7 @@ pub(crate) fn not_found(call: &Call) -> Response {
 struct Asked {
     client: String,
     activity: String,
+    application: String,
     caller: Caller,
     database: Option<String>,
     text: String,
@@ -148,6 +152,7 @@ impl Asked {
         Self {
             client: ids.client.clone(),
             activity: ids.activity.clone(),
+            application: ids.application.clone(),
             caller: caller.clone(),
             database: request.db.clone(),
             text: request.csl.clone(),
@@ -157,7 +162,7 @@ impl Asked {
 
     fn record(self, state: &State, failure: Option<&ServiceError>) {
         state.requests.record(
-            (&self.client, &self.activity),
+            (&self.client, &self.activity, &self.application),
             &self.caller,
             self.database.as_deref(),
             &self.text,

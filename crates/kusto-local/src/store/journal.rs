@@ -10,7 +10,7 @@ pub(crate) const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS journal (
     id INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, event TEXT NOT NULL, database TEXT NOT NULL,
     entity TEXT NOT NULL, updated_entity TEXT NOT NULL, before TEXT NOT NULL, after TEXT NOT NULL,
-    command TEXT NOT NULL, principal TEXT NOT NULL);
+    command TEXT NOT NULL, principal TEXT NOT NULL, client TEXT NOT NULL);
 ";
 
 /// Most entries that are shown.
@@ -36,13 +36,15 @@ pub(crate) struct Change {
     pub(crate) command: String,
     /// Who sent it.
     pub(crate) principal: String,
+    /// The client's id of the request.
+    pub(crate) client: String,
 }
 
 pub(crate) fn record(connection: &Connection, change: &Change) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
-            "INSERT INTO journal (at, event, database, entity, updated_entity, before, after, command, principal)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            "INSERT INTO journal (at, event, database, entity, updated_entity, before, after, command, principal, client)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         )?
         .execute(params![
             change.at,
@@ -53,7 +55,8 @@ pub(crate) fn record(connection: &Connection, change: &Change) -> rusqlite::Resu
             change.before,
             change.after,
             change.command,
-            change.principal
+            change.principal,
+            change.client,
         ])
         .map(|_| ())
 }
@@ -61,7 +64,7 @@ pub(crate) fn record(connection: &Connection, change: &Change) -> rusqlite::Resu
 /// The latest changes, the last one first.
 pub(crate) fn latest(connection: &Connection) -> rusqlite::Result<Vec<Change>> {
     let mut statement = connection.prepare_cached(
-        "SELECT event, at, database, entity, updated_entity, before, after, command, principal FROM journal
+        "SELECT event, at, database, entity, updated_entity, before, after, command, principal, client FROM journal
          ORDER BY id DESC LIMIT ?1",
     )?;
     let rows = statement.query_map([MOST as i64], |row| {
@@ -75,6 +78,7 @@ pub(crate) fn latest(connection: &Connection) -> rusqlite::Result<Vec<Change>> {
             after: row.get(6)?,
             command: row.get(7)?,
             principal: row.get(8)?,
+            client: row.get(9)?,
         })
     })?;
     rows.collect()

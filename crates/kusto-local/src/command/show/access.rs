@@ -24,6 +24,7 @@ pub(in crate::command) fn principal_rows(
         ("PrincipalObjectId", T::String),
         ("PrincipalFQN", T::String),
         ("Notes", T::String),
+        ("RoleAssignmentIdentifier", T::String),
     ]);
     for grant in crate::access::Grants(connection).of(database, table_name)? {
         result = result.with_row(vec![
@@ -33,6 +34,7 @@ pub(in crate::command) fn principal_rows(
             grant.principal.id().into(),
             grant.principal.to_string().into(),
             grant.notes.into(),
+            "".into(),
         ]);
     }
     Ok(result)

@@ -244,19 +244,18 @@ pub(super) fn schema(
 
 /// `.show databases entities`: what is in every database.
 pub(super) fn entities(catalog: &Catalog<'_>) -> Result<ResultTable, ServiceError> {
-    let mut result = table(
-        [
-            "DatabaseName",
-            "EntityType",
-            "EntityName",
-            "DocString",
-            "Folder",
-            "CslInputSchema",
-            "Content",
-            "CslOutputSchema",
-        ]
-        .map(|name| (name, T::String)),
-    );
+    let texts = [
+        "DatabaseName",
+        "EntityType",
+        "EntityName",
+        "DocString",
+        "Folder",
+        "CslInputSchema",
+        "Content",
+        "CslOutputSchema",
+    ];
+    let properties = ("Properties", T::Dynamic);
+    let mut result = table(texts.map(|name| (name, T::String)).into_iter().chain([properties]));
     for database in catalog.databases()? {
         for record in catalog.tables(&database)? {
             result = result.with_row(vec![
@@ -268,6 +267,7 @@ pub(super) fn entities(catalog: &Catalog<'_>) -> Result<ResultTable, ServiceErro
                 record.schema.csl().into(),
                 "".into(),
                 "".into(),
+                Value::Null,
             ]);
         }
         for function in catalog.functions(&database)? {
@@ -280,6 +280,7 @@ pub(super) fn entities(catalog: &Catalog<'_>) -> Result<ResultTable, ServiceErro
                 function.parameters.into(),
                 function.body.into(),
                 "".into(),
+                Value::Null,
             ]);
         }
     }

@@ -78,6 +78,9 @@ pub(super) fn operations(connection: &Connection, ids: &[String]) -> Result<Resu
         ("Database", T::String),
         ("Table", T::String),
         ("Principal", T::String),
+        ("User", T::String),
+        ("AdminEpochStartTime", T::DateTime),
+        ("VirtualCluster", T::String),
     ]);
     let mut statement = connection.prepare_cached(
         "SELECT id, kind, started, updated, state, status, retry, database, table_name
@@ -102,6 +105,9 @@ pub(super) fn operations(connection: &Connection, ids: &[String]) -> Result<Resu
             row.get::<_, bool>(6)?.into(),
             text(7)?,
             text(8)?,
+            "".into(),
+            "".into(),
+            Value::Null,
             "".into(),
         ])
     })?;
@@ -134,6 +140,10 @@ pub(super) fn journal(
         ("UpdatedEntityState", T::String),
         ("ChangeCommand", T::String),
         ("Principal", T::String),
+        ("RootActivityId", T::Guid),
+        ("ClientRequestId", T::String),
+        ("User", T::String),
+        ("OriginalEntityVersion", T::String),
     ]);
     for entry in crate::store::journal::latest(connection)? {
         match access.check(connection, caller, &Need::ManageDatabase(entry.database.clone())) {
@@ -152,7 +162,11 @@ pub(super) fn journal(
             entry.before.into(),
             entry.after.into(),
             entry.command.into(),
+            entry.principal.as_str().into(),
+            Value::Null,
+            entry.client.into(),
             entry.principal.into(),
+            "v1.0".into(),
         ]);
     }
     Ok(result)
