@@ -26,7 +26,7 @@ const CALLERS: [(&str, Option<&str>, Option<(&str, &str)>); 12] = [
 
 /// What is asked, and the least role by the documentation. `{t}` is the caller's own table,
 /// `{n}` a name that is not taken.
-const COMMANDS: [(&str, &str); 40] = [
+const COMMANDS: [(&str, &str); 52] = [
     ("query", "{t} | count"),
     ("query of another database", "database('Other').T | count"),
     (".show version", ".show version"),
@@ -71,6 +71,24 @@ const COMMANDS: [(&str, &str); 40] = [
         ".show principal access with (accesstype='ingest', database='D', table='{t}')",
     ),
     (".show queries", ".show queries"),
+    (".show running queries", ".show running queries"),
+    (".show journal", ".show journal"),
+    (".show database details", ".show database D details"),
+    (".show databases details", ".show databases details"),
+    (".show cluster policy", ".show cluster policy capacity"),
+    (".alter cluster policy", ".alter cluster policy capacity '{}'"),
+    (".show streamingingestion statistics", ".show streamingingestion statistics"),
+    (".alter table column-docstrings", ".alter-merge table {t} column-docstrings (a: 'x')"),
+    (".list blobs", ".list blobs ('{c}')"),
+    (
+        ".ingest-from-storage-queued",
+        ".ingest-from-storage-queued into table {t} with (format='csv') <| '{c}'",
+    ),
+    (
+        ".ingest-from-storage-queued with extend_schema",
+        ".ingest-from-storage-queued into table {t} with (format='csv', extend_schema=true) <| '{c}'",
+    ),
+    (".move extents", ".move extents all from table {t} to table {t}"),
     (".rename table", ".rename table {t} to {t}"),
     (".drop table", ".drop table {t}"),
 ];
@@ -193,6 +211,8 @@ async fn each_role_may_do_what_the_page_says() {
     site.root("NetDefaultDB", ".create database D").await;
     site.root("NetDefaultDB", ".create database Other").await;
     site.root("Other", ".create table T (a:long, b:string)").await;
+    let container = site.root("D", ".create tempstorage").await;
+    let container = container["Tables"][0]["Rows"][0][0].as_str().unwrap().replace('?', "/none.csv?");
     let mut rows: Vec<(String, Vec<String>)> = Vec::new();
     for (column, (name, token, grant)) in CALLERS.into_iter().enumerate() {
         let (table, new) = (format!("T{column}"), format!("N{column}"));
@@ -207,6 +227,13 @@ async fn each_role_may_do_what_the_page_says() {
             ("REST configuration", "GET", "/v1/rest/ingestion/configuration".to_owned(), json!(null)),
             ("streaming", "POST", format!("/v1/rest/ingest/D/{table}?streamFormat=csv"), json!("1,x\n")),
             (
+                "REST v2 ingestion with extend_schema",
+                "POST",
+                format!("/v1/rest/ingestion/queued/D/{table}"),
+                json!({ "blobs": [{ "url": "http://localhost/kinstore/ingest0/none.csv" }],
+                    "properties": { "format": "csv", "extend_schema": true } }),
+            ),
+            (
                 "REST v2 ingestion",
                 "POST",
                 format!("/v1/rest/ingestion/queued/D/{table}"),
@@ -219,7 +246,7 @@ async fn each_role_may_do_what_the_page_says() {
         }
         cells.push(("queue message, by its identity token".to_owned(), site.queue(token, &table).await));
         for (what, text) in COMMANDS {
-            let text = text.replace("{t}", &table).replace("{n}", &new);
+            let text = text.replace("{t}", &table).replace("{n}", &new).replace("{c}", &container);
             let (status, body) = site.command(token, "D", &text).await;
             assert!(matches!(status, 200 | 401 | 403), "{name}: {text}: {body}");
             cells.push((what.to_owned(), status.to_string()));

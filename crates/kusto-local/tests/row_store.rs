@@ -167,3 +167,25 @@ async fn streamed_rows_are_there_after_a_restart() {
     assert_eq!(site.rows("T").await, json!([[1]]));
     site.service.stop().await;
 }
+
+#[tokio::test]
+async fn what_is_streamed_is_counted_and_what_fails_says_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let site = Site::start(folder.path(), NEVER).await;
+    site.command(".create table T (a:long, b:string)").await;
+    site.stream("T", "1,x\n2,y\n").await;
+    site.stream("T", "3,z\n").await;
+    for _ in 0..2 {
+        let url =
+            format!("{}/v1/rest/ingest/NetDefaultDB/T?streamFormat=csv&mappingName=none", site.service.url());
+        assert_eq!(site.http.post(url).body("4,\"w").send().await.unwrap().status(), 400);
+    }
+    let counted = site
+        .command(".show streamingingestion statistics | where IngestionStatus == 'Success' | project Database, Table, Count, TotalDataSize, MaxRowCount, TotalRowCount, Format = tostring(IngestionProperties.Format)")
+        .await;
+    assert_eq!(counted, json!([["NetDefaultDB", "T", 2, 12, 2, 3, "csv"]]));
+    let failed = site
+        .command(".show streamingingestion failures | project Table, Count, FailureKind, ErrorCode, Mapping = tostring(IngestionProperties.Mapping)")
+        .await;
+    assert_eq!(failed, json!([["T", 2, "Permanent", "BadRequest_MappingReferenceWasNotFound", "none"]]));
+}

@@ -1,0 +1,277 @@
+//! Loads of what storage has: blobs are listed by container, prefix and pattern, queued as one
+//! operation, followed, and cancelled.
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+use kusto_local::{RunningService, ServiceConfig};
+use serde_json::{Value, json};
+use std::io::Write as _;
+use std::time::{Duration, Instant};
+
+struct Site {
+    service: RunningService,
+    http: reqwest::Client,
+    /// A container that may be listed, and its signature.
+    container: (String, String),
+    _folder: tempfile::TempDir,
+}
+
+impl Site {
+    async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let service = kusto_local::start(ServiceConfig::new(folder.path()), listener).await.unwrap();
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let mut site = Self { service, http, container: Default::default(), _folder: folder };
+        let root = site.command(".create tempstorage").await[0][0].as_str().unwrap().to_owned();
+        let (url, signature) = root.split_once('?').unwrap();
+        site.container = (url.to_owned(), signature.to_owned());
+        site
+    }
+
+    async fn try_command(&self, text: &str) -> Result<Value, String> {
+        let body = json!({ "db": "NetDefaultDB", "csl": text }).to_string();
+        let url = format!("{}/v1/rest/mgmt", self.service.url());
+        let request = self.http.post(url).header("x-ms-client-request-id", "KPC.execute;1");
+        let answer: Value =
+            serde_json::from_str(&request.body(body).send().await.unwrap().text().await.unwrap()).unwrap();
+        match answer["error"]["@message"].as_str() {
+            Some(message) => Err(message.to_owned()),
+            None => Ok(answer["Tables"][0]["Rows"].clone()),
+        }
+    }
+
+    async fn command(&self, text: &str) -> Value {
+        self.try_command(text).await.unwrap()
+    }
+
+    async fn put(&self, name: &str, content: impl Into<reqwest::Body>) {
+        let (url, signature) = &self.container;
+        let request =
+            self.http.put(format!("{url}/{name}?{signature}")).header("x-ms-blob-type", "BlockBlob");
+        assert_eq!(request.body(content).send().await.unwrap().status(), 201);
+    }
+
+    /// What List Blobs answers.
+    async fn list(&self, query: &str) -> kusto_wire::storage::BlobPage {
+        let (url, signature) = &self.container;
+        let url = format!("{url}?restype=container&comp=list&{query}&{signature}");
+        let answer = self.http.get(url).send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+        kusto_wire::storage::decode_blob_page(&answer.text().await.unwrap()).unwrap()
+    }
+
+    fn locator(&self, prefix: &str) -> String {
+        format!("\"{}/{prefix}?{}\"", self.container.0, self.container.1)
+    }
+
+    /// The summary of an operation once it is in a state.
+    async fn operation(&self, id: &str, state: &str) -> Value {
+        let begun = Instant::now();
+        loop {
+            let row = self.command(&format!(".show queued ingestion operations \"{id}\"")).await[0].clone();
+            if row[3] == state {
+                return row;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(30), "{row}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+fn gzip(text: &str) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(text.as_bytes()).unwrap();
+    encoder.finish().unwrap()
+}
+
+async fn with_history() -> Site {
+    let site = Site::start().await;
+    site.command(".create table T (id:long, name:string)").await;
+    site.put("h/2024-01-05/a.csv", "1,a\n").await;
+    site.put("h/2024-01-05/b%20b.csv", "2,b\n").await;
+    site.put("h/2024-02-06/c.csv.gz", gzip("3,c\n4,d\n")).await;
+    site.put("h/other.json", "{}").await;
+    site.put("i/2024-03-07/e.csv", "5,e\n").await;
+    site
+}
+
+const FORMAT: &str = "PathFormat=(\"/\" datetime_pattern(\"yyyy'-'MM'-'dd\", creationTime) \"/\")";
+
+#[tokio::test]
+async fn containers_are_listed_in_pages_and_by_prefixes() {
+    let site = with_history().await;
+    let names = |page: &kusto_wire::storage::BlobPage| -> Vec<String> {
+        page.blobs.iter().map(|blob| blob.name.clone()).collect()
+    };
+    let all = site.list("").await;
+    assert_eq!(
+        names(&all),
+        [
+            "h/2024-01-05/a.csv",
+            "h/2024-01-05/b b.csv",
+            "h/2024-02-06/c.csv.gz",
+            "h/other.json",
+            "i/2024-03-07/e.csv"
+        ]
+    );
+    assert_eq!(all.blobs[0].size, 4);
+    let folders = site.list("prefix=h/&delimiter=/").await;
+    assert_eq!(
+        (names(&folders), folders.prefixes),
+        (vec!["h/other.json".into()], vec!["h/2024-01-05/".into(), "h/2024-02-06/".into()])
+    );
+    // A page at a time gives the same, with folders too.
+    let (mut marker, mut blobs, mut prefixes) = (String::new(), Vec::new(), Vec::new());
+    loop {
+        let page = site.list(&format!("prefix=h/&delimiter=/&maxresults=1&marker={marker}")).await;
+        assert!(page.blobs.len() + page.prefixes.len() <= 1);
+        blobs.extend(names(&page));
+        prefixes.extend(page.prefixes);
+        marker = page.next_marker;
+        if marker.is_empty() {
+            break;
+        }
+    }
+    assert_eq!((blobs.len(), prefixes.len()), (1, 2));
+    // The containers of `.get ingestion resources` take blobs and do not show them.
+    let resources = site.command(".get ingestion resources").await;
+    let upload = resources.as_array().unwrap().iter().find(|row| row[0] == "TempStorage").unwrap();
+    let (url, signature) = upload[1].as_str().unwrap().split_once('?').unwrap();
+    let answer =
+        site.http.get(format!("{url}?restype=container&comp=list&{signature}")).send().await.unwrap();
+    assert_eq!(answer.status(), 403);
+}
+
+#[tokio::test]
+async fn what_storage_has_is_listed_and_loaded_as_one_operation() {
+    let site = with_history().await;
+    let listed = site.command(&format!(".list blobs ({}) Suffix='.csv' {FORMAT}", site.locator("h/"))).await;
+    let shown: Vec<(String, Value)> = listed
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| (row[0].as_str().unwrap().rsplit_once("/h/").unwrap().1.to_owned(), row[2].clone()))
+        .collect();
+    let captured = json!({ "CreationTime": "01/05/2024 00:00:00" });
+    assert_eq!(
+        shown,
+        [("2024-01-05/a.csv".into(), captured.clone()), ("2024-01-05/b%20b.csv".into(), captured)]
+    );
+    assert!(!listed.to_string().contains("sig="), "{listed}");
+    let two = site.command(&format!(".list blobs ({}) MaxFiles=2", site.locator(""))).await;
+    assert_eq!(two.as_array().unwrap().len(), 2);
+
+    let load = format!(
+        ".ingest-from-storage-queued into table database('NetDefaultDB').T EnableTracking=true SkipBatching=true CompressionFactor=3.0 with (format='csv', tags='[\"drop-by:history\"]') <| .list blobs ({}) Suffix='' {FORMAT}",
+        site.locator("h/2024")
+    );
+    let row = site.command(&load).await[0].clone();
+    let id = row[0].as_str().unwrap();
+    assert_eq!(row[1], "KPC.execute;1");
+    assert_eq!(row[2], format!(".show queued ingestion operations \"{id}\""));
+    let done = site.operation(id, "Completed").await;
+    assert_eq!(
+        done.as_array().unwrap()[4..10],
+        [json!(3), json!(0), json!(0), json!(3), json!(0), json!("")]
+    );
+    assert_eq!(site.command(".show tables details | project TotalRowCount").await, json!([[4]]));
+    let extents = site
+        .command(".show table T extents where tags has 'drop-by:history' | project MaxCreatedOn, RowCount | order by MaxCreatedOn asc")
+        .await;
+    let days: Vec<&str> = extents.as_array().unwrap().iter().map(|row| row[0].as_str().unwrap()).collect();
+    assert_eq!(days.first().map(|day| &day[..10]), Some("2024-01-05"));
+    assert_eq!(days.last().map(|day| &day[..10]), Some("2024-02-06"));
+    let details = site.command(&format!("{} details", row[2].as_str().unwrap())).await;
+    assert_eq!(details.as_array().unwrap().len(), 3);
+    assert!(details.as_array().unwrap().iter().all(|row| row[2] == "Succeeded" && row[5] == ""), "{details}");
+    assert!(!details.to_string().contains("sig="), "{details}");
+}
+
+#[tokio::test]
+async fn named_blobs_are_loaded_and_what_fails_says_why() {
+    let site = with_history().await;
+    let load = format!(
+        ".ingest-from-storage-queued into table T SkipBatching=true <| {} {}",
+        site.locator("i/2024-03-07/e.csv"),
+        site.locator("i/nothing.csv")
+    );
+    let id = site.command(&load).await[0][0].as_str().unwrap().to_owned();
+    let done = site.operation(&id, "Completed").await;
+    assert_eq!(
+        done.as_array().unwrap()[4..10],
+        [json!(2), json!(0), json!(0), json!(1), json!(1), json!("Download_SourceNotFound")]
+    );
+    let details = site.command(&format!(".show queued ingestion operations (\"{id}\") details")).await;
+    let failed = details.as_array().unwrap().iter().find(|row| row[2] == "Failed").unwrap();
+    assert!(failed[5].as_str().unwrap().starts_with("Download_SourceNotFound: "), "{failed}");
+    // Nothing is posted when the listing cannot be had.
+    let elsewhere = site.service.url().replace("127.0.0.1", "localhost");
+    let error = site
+        .try_command(&format!(
+            ".ingest-from-storage-queued into table T <| .list blobs ('{elsewhere}/acct/c')"
+        ))
+        .await
+        .unwrap_err();
+    assert!(error.contains("/acct/c"), "{error}");
+}
+
+#[tokio::test]
+async fn a_cancelled_load_stops_wherever_its_blobs_are() {
+    let site = with_history().await;
+    site.command(".alter table T policy ingestionbatching '{\"MaximumBatchingTimeSpan\":\"00:30:00\"}'")
+        .await;
+    let load = format!(
+        ".ingest-from-storage-queued into table T with (format='csv') <| .list blobs ({})",
+        site.locator("h/2024")
+    );
+    let begin = async || site.command(&load).await[0][0].as_str().unwrap().to_owned();
+    // One at once, on the queue or in a batch, and one in its batch for certain.
+    let first = begin().await;
+    let cancelled = site.command(&format!(".cancel queued ingestion operation \"{first}\"")).await[0].clone();
+    assert_eq!((&cancelled[3], &cancelled[4], &cancelled[6]), (&json!("Canceled"), &json!(3), &json!(3)));
+    let second = begin().await;
+    let begun = Instant::now();
+    while site.command(".show ingestion sources | where State == 'Batched' | count").await != json!([[3]]) {
+        assert!(begun.elapsed() < Duration::from_secs(30));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    site.command(&format!(".cancel queued ingestion operation \"{second}\"")).await;
+    // What comes after is loaded, and nothing of theirs with it.
+    let third = format!(
+        ".ingest-from-storage-queued into table T SkipBatching=true with (format='csv') <| {}",
+        site.locator("i/2024-03-07/e.csv")
+    );
+    let third = site.command(&third).await[0][0].as_str().unwrap().to_owned();
+    site.operation(&third, "Completed").await;
+    assert_eq!(site.command(".show tables details | project TotalRowCount").await, json!([[1]]));
+    for id in [first, second] {
+        let row = site.operation(&id, "Canceled").await;
+        assert_eq!((&row[5], &row[6], &row[7]), (&json!(0), &json!(3), &json!(0)), "{row}");
+    }
+    // What is done stays done.
+    let row = site.command(&format!(".cancel queued ingestion operation \"{third}\"")).await[0].clone();
+    assert_eq!((&row[3], &row[7]), (&json!("Completed"), &json!(1)));
+}
+
+#[tokio::test]
+async fn a_load_brings_the_columns_of_its_mapping() {
+    let site = with_history().await;
+    let mapping = r#"[{"column":"id","Properties":{"Ordinal":"0"}},{"column":"letter","datatype":"string","Properties":{"Ordinal":"1"}}]"#;
+    let load = |more: &str| {
+        format!(
+            ".ingest-from-storage-queued into table T SkipBatching=true with (format='csv', ingestionMapping='{mapping}'{more}) <| {}",
+            site.locator("i/2024-03-07/e.csv")
+        )
+    };
+    // Without the property the mapping names a column that is not there.
+    let id = site.command(&load("")).await[0][0].as_str().unwrap().to_owned();
+    let failed = site.operation(&id, "Failed").await;
+    assert_eq!(failed[9], "BadRequest_InconsistentMapping", "{failed}");
+    let id = site.command(&load(", extend_schema=true")).await[0][0].as_str().unwrap().to_owned();
+    site.operation(&id, "Completed").await;
+    let schema = site.command(".show table T cslschema | project Schema").await;
+    assert_eq!(schema, json!([["id:long,name:string,letter:string"]]));
+    let id = site.command(&load(", recreate_schema=true")).await[0][0].as_str().unwrap().to_owned();
+    let failed = site.operation(&id, "Failed").await;
+    assert_eq!(failed[9], "BadRequest_MalformedIngestionProperty", "{failed}");
+}
