@@ -9,12 +9,15 @@ import socket
 import subprocess
 import time
 import urllib.request
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 from azure.kusto.data import KustoClient, KustoConnectionStringBuilder
 from azure.kusto.data.data_format import DataFormat
+from azure.kusto.data.exceptions import KustoApiError
 from azure.kusto.ingest import IngestionProperties, QueuedIngestClient, StreamDescriptor
+from azure.storage.blob import BlobServiceClient, generate_container_sas
 from conftest import wait_for_rows
 
 # Azurite's documented account; everyone has this key.
@@ -103,3 +106,46 @@ def test_python_client_through_azurite(external):
     client = QueuedIngestClient(KustoConnectionStringBuilder(url))
     client.ingest_from_stream(StreamDescriptor(io.BytesIO(b"1,a\n2,b\n")), IngestionProperties("NetDefaultDB", "P", data_format=DataFormat.CSV))
     wait_for_rows(kusto, "P", 2)
+
+
+def test_history_is_loaded_from_azurite(external):
+    url, ports = external
+    kusto = KustoClient(KustoConnectionStringBuilder(url))
+    kusto.execute_mgmt("NetDefaultDB", ".create table History (id:long, name:string)")
+    account = f"http://127.0.0.1:{ports['blob']}/{ACCOUNT}"
+    storage = BlobServiceClient(account, credential=KEY)
+    container = storage.create_container("history")
+    for number in range(3):
+        container.upload_blob(f"year=2024/month={number + 1:02}/a b.csv", f"{number},x\n")
+    container.upload_blob("year=2024/month=01/notes.txt", "no rows")
+    signature = generate_container_sas(
+        ACCOUNT, "history", account_key=KEY, permission="rl", expiry=datetime.now(timezone.utc) + timedelta(hours=1))
+    pattern = 'PathFormat=(datetime_pattern("\'year=\'yyyy\'/month=\'MM", creationTime))'
+    for locator in (f"{account}/history/year=2024;{KEY}", f"{account}/history?{signature}"):
+        listed = kusto.execute_mgmt("NetDefaultDB", f".list blobs (h'{locator}') Suffix='.csv' {pattern}").primary_results[0]
+        assert [row["CapturedVariables"]["CreationTime"][:10] for row in listed] == ["01/01/2024", "02/01/2024", "03/01/2024"]
+        assert [row["SizeInBytes"] for row in listed] == [4, 4, 4]
+        assert all("sig=" not in row["BlobUri"] and KEY not in row["BlobUri"] for row in listed)
+        before = kusto.execute_query("NetDefaultDB", "History | count").primary_results[0][0][0]
+        begun = kusto.execute_mgmt(
+            "NetDefaultDB",
+            f".ingest-from-storage-queued into table History SkipBatching=true with (format='csv') <| .list blobs (h'{locator}') Suffix='.csv' {pattern}",
+        ).primary_results[0][0]
+        wait_for_rows(kusto, "History", before + 3)
+        deadline = time.time() + 30
+        while True:
+            state = kusto.execute_mgmt("NetDefaultDB", begun["OperationInfo"]).primary_results[0][0]
+            if state["State"] != "InProgress":
+                break
+            assert time.time() < deadline, state
+            time.sleep(0.1)
+        assert (state["State"], state["Ingested"], state["Failed"]) == ("Completed", 3, 0)
+    created = kusto.execute_mgmt("NetDefaultDB", ".show table History extents | summarize min(MinCreatedOn)").primary_results[0][0][0]
+    assert (created.year, created.month) == (2024, 1)
+    # A key behind the semicolon works for direct ingestion too.
+    kusto.execute_mgmt("NetDefaultDB", f".ingest into table History (h'{account}/history/year=2024/month=01/a%20b.csv;{KEY}') with (format='csv')")
+    assert kusto.execute_query("NetDefaultDB", "History | count").primary_results[0][0][0] == 7
+    for wrong, says in ((f"{account}/history", "must let blobs be read and listed"), (f"{account}/nothing;{KEY}", "does not exist")):
+        with pytest.raises(KustoApiError) as failure:
+            kusto.execute_mgmt("NetDefaultDB", f".list blobs (h'{wrong}')")
+        assert says in str(failure.value), failure.value

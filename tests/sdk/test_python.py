@@ -20,6 +20,7 @@ from azure.kusto.ingest import (
     ReportLevel, StreamDescriptor,
 )
 from azure.kusto.ingest.status import KustoIngestStatusQueues
+from azure.storage.blob import ContainerClient
 from conftest import wait_for_rows
 
 ROWS = "".join(f"{i},name {i},{i / 2}\n" for i in range(10))
@@ -264,3 +265,35 @@ def test_py_extents_show_tags_and_tables_are_cleared_and_dropped(cluster, kusto,
         kusto.execute_mgmt("NetDefaultDB", f".drop tables ({table}, {table}_gone)")
     left = kusto.execute_mgmt("NetDefaultDB", f".drop tables ({table}, {table}_2)").primary_results[0]
     assert not [row for row in left if row["TableName"].startswith(table)]
+
+
+def test_py_containers_are_listed(kusto):
+    root = kusto.execute_mgmt("NetDefaultDB", ".show export containers").primary_results[0][0]["StorageRoot"]
+    container = ContainerClient.from_container_url(root)
+    for name in ("listed/a.csv", "listed/b/c.csv", "listed/b/d.csv", "listed/z & <y>.csv"):
+        container.upload_blob(name, b"1,a\n", overwrite=True)
+    found = list(container.list_blobs(name_starts_with="listed/", results_per_page=1))
+    assert [blob.name for blob in found] == ["listed/a.csv", "listed/b/c.csv", "listed/b/d.csv", "listed/z & <y>.csv"]
+    assert all(blob.size == 4 and blob.last_modified.year >= 2024 and blob.etag for blob in found)
+    walked = [item.name for item in container.walk_blobs(name_starts_with="listed/", delimiter="/")]
+    assert sorted(walked) == ["listed/a.csv", "listed/b/", "listed/z & <y>.csv"]
+    assert container.get_blob_client("listed/z & <y>.csv").download_blob().readall() == b"1,a\n"
+
+
+def test_py_a_load_of_history_is_followed_and_cancelled(kusto, table):
+    root = kusto.execute_mgmt("NetDefaultDB", ".create tempstorage").primary_results[0][0]["StorageRoot"]
+    container = ContainerClient.from_container_url(root)
+    for number in range(3):
+        container.upload_blob(f"{table}/{number}.csv", f"{number},n,0.5\n".encode(), overwrite=True)
+    base, signature = root.split("?")
+    listing = f".list blobs (h'{base}/{table}/?{signature}')"
+    kusto.execute_mgmt("NetDefaultDB", f".alter table {table} policy ingestionbatching '{{\"MaximumBatchingTimeSpan\":\"00:20:00\"}}'")
+    waiting = kusto.execute_mgmt("NetDefaultDB", f".ingest-from-storage-queued into table {table} with (format='csv') <| {listing}").primary_results[0][0]
+    cancelled = kusto.execute_mgmt("NetDefaultDB", f".cancel queued ingestion operation \"{waiting['IngestionOperationId']}\"").primary_results[0][0]
+    assert (cancelled["State"], cancelled["Canceled"]) == ("Canceled", 3)
+    done = kusto.execute_mgmt(
+        "NetDefaultDB", f".ingest-from-storage-queued into table {table} EnableTracking=true SkipBatching=true with (format='csv') <| {listing}"
+    ).primary_results[0][0]
+    wait_for_rows(kusto, table, 3)
+    details = kusto.execute_mgmt("NetDefaultDB", done["OperationInfo"] + " details").primary_results[0]
+    assert {row["IngestionStatus"] for row in details} == {"Succeeded"}

@@ -136,6 +136,10 @@ pub(crate) struct Serve {
     /// A further name that clients know the service by over https; may be repeated.
     #[arg(long = "host-name", env = "KIN_HOST_NAMES", value_delimiter = ',', value_name = "NAME")]
     pub(crate) host_names: Vec<String>,
+    /// MiB that stay free on the disk of the data folder: with less, no data is taken and
+    /// clients are told to come again; 0 switches it off.
+    #[arg(long = "min-free", env = "KIN_MIN_FREE", default_value_t = 256, value_name = "MIB")]
+    pub(crate) min_free: u64,
     /// Abort the process at this step; for crash tests.
     #[arg(long, env = "KIN_CRASH_AT", hide = true)]
     pub(crate) crash_at: Option<String>,

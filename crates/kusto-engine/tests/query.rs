@@ -32,7 +32,7 @@ impl Scope for Tables<'_> {
 fn query(connection: &Connection, root: &std::path::Path, text: &str) -> Result<String, EngineError> {
     let scope = Tables(Catalog(connection));
     let plans = check_query(&parse_query(text)?, &scope, &Map::new())?;
-    let result = run_plan(&plans[0], QueryLimits::KUSTO, &|_, name| {
+    let result = run_plan(&plans[0], QueryLimits::KUSTO, &|_: Option<&str>, name: &str| {
         let table = scope.0.table(&DatabaseName::net_default(), name)?;
         Ok(ExtentScan {
             root: root.to_owned(),
@@ -198,7 +198,7 @@ fn a_result_over_the_limit_is_an_error() {
     let scope = Tables(Catalog(&connection));
     let plans = check_query(&parse_query("T").unwrap(), &scope, &Map::new()).unwrap();
     let limits = QueryLimits { rows: 4, bytes: usize::MAX };
-    let error = run_plan(&plans[0], limits, &|_, name| {
+    let error = run_plan(&plans[0], limits, &|_: Option<&str>, name: &str| {
         let table = scope.0.table(&DatabaseName::net_default(), name)?;
         Ok(ExtentScan {
             root: folder.path().to_owned(),

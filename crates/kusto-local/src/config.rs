@@ -1,6 +1,7 @@
 //! What a service is started with.
 
 use kusto_batch::BatchingPolicy;
+use kusto_types::ByteSize;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -30,6 +31,9 @@ pub struct ServiceConfig {
     /// How long a streamed payload waits for others in the row store before they become an
     /// extent; many, or much, do not wait. By default two seconds.
     pub seal_after: Duration,
+    /// Bytes that stay free on the disk of the data folder: with less, no data is taken, and
+    /// clients are told to come again. By default 256 MiB; 0 switches it off.
+    pub min_free: ByteSize,
     /// Where to crash on purpose: the name of a step in `ingest/failpoint.rs`. For the
     /// crash tests; `None` in every other use.
     pub crash_at: Option<String>,
@@ -47,6 +51,7 @@ impl ServiceConfig {
             host_names: Vec::new(),
             ingestion_capacity: None,
             seal_after: Duration::from_secs(2),
+            min_free: ByteSize(256 * 1024 * 1024),
             crash_at: None,
         }
     }

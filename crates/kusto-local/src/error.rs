@@ -55,6 +55,14 @@ pub enum ServiceError {
         /// When to try again, if that is known.
         after: Option<std::time::Duration>,
     },
+    /// The disk is nearly full.
+    #[error(
+        "the disk of the service has less than {least} free; free some, or lower kin serve --min-free; nothing was taken"
+    )]
+    NoRoom {
+        /// What has to be free.
+        least: kusto_types::ByteSize,
+    },
     /// Something that the service needs does not answer; the same request may succeed later.
     #[error("{0}; try again later")]
     Unavailable(String),
@@ -159,6 +167,12 @@ impl ServiceError {
                 build(504, "Timeout", "Kusto.Data.Exceptions.KustoServiceTimeoutException", false)
             }
             Self::Throttled { .. } => build(
+                429,
+                "TooManyRequests",
+                "Kusto.DataNode.Exceptions.ControlCommandThrottledException",
+                false,
+            ),
+            Self::NoRoom { .. } => build(
                 429,
                 "TooManyRequests",
                 "Kusto.DataNode.Exceptions.ControlCommandThrottledException",

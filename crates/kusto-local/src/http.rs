@@ -195,6 +195,17 @@ pub(crate) fn storage_error(status: u16, code: &'static str, message: &str) -> R
     response
 }
 
+/// The answer of storage while the disk has no room: its clients try again by themselves.
+pub(crate) fn no_room() -> Response {
+    let mut response = storage_error(
+        503,
+        "ServerBusy",
+        "the disk of the service is nearly full; free some, or lower kin serve --min-free",
+    );
+    set(&mut response, "retry-after", &crate::room::AGAIN.as_secs().to_string());
+    response
+}
+
 /// RFC 1123 text of an instant.
 pub(crate) fn http_date(ticks: i64) -> String {
     let instant = kusto_types::DateTime::from_ticks(ticks).unwrap_or_else(kusto_types::DateTime::now);

@@ -14,6 +14,7 @@ mod ingest;
 mod listen;
 mod query;
 mod requests;
+mod room;
 mod run;
 mod running;
 mod sas;

@@ -115,6 +115,7 @@ pub async fn start(config: ServiceConfig, listener: TcpListener) -> Result<Runni
         outcomes: Notify::new(),
         issuers: crate::access::Issuers::new(config.access.issuers().to_vec(), http.clone()),
         requests: crate::requests::Requests::default(),
+        room: crate::room::Room::new(config.data_dir.clone(), config.min_free),
         running: crate::running::Running::default(),
         streaming_log: crate::streaming_log::StreamingRecords::default(),
         flushes: Mutex::new(Vec::new()),

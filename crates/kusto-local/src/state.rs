@@ -44,6 +44,8 @@ pub(crate) struct State {
     pub(crate) issuers: crate::access::Issuers,
     /// What was asked for lately.
     pub(crate) requests: crate::requests::Requests,
+    /// Whether the disk has room for more.
+    pub(crate) room: crate::room::Room,
     /// What runs now and can be stopped.
     pub(crate) running: crate::running::Running,
     /// What was streamed lately.

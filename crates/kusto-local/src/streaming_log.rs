@@ -80,7 +80,9 @@ impl StreamingRecords {
     pub(crate) fn record(&self, request: StreamedRequest<'_>) {
         let (rows, error) = match request.outcome {
             Ok(rows) => (rows, None),
-            Err(ServiceError::Throttled { .. } | ServiceError::Forbidden { .. }) => return,
+            Err(
+                ServiceError::Throttled { .. } | ServiceError::NoRoom { .. } | ServiceError::Forbidden { .. },
+            ) => return,
             Err(error) => (0, Some(error)),
         };
         let code = error.map(|error| error.response(request.activity).1.error.code).unwrap_or_default();

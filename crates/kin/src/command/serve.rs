@@ -41,6 +41,7 @@ pub(crate) async fn run(arguments: Serve) -> Result<(), Failure> {
         (hosts, _) => hosts.iter().fold(SourceHosts::Only(Vec::new()), |known, host| known.with(host)),
     };
     config.host_names = arguments.host_names;
+    config.min_free = kusto_types::ByteSize(arguments.min_free.saturating_mul(1024 * 1024));
     config.crash_at = arguments.crash_at;
     let service = kusto_local::start(config, listener).await?;
     printer::line(&format!("cluster    {}", service.url()));

@@ -21,6 +21,7 @@ pub(super) fn carry_out(
     work: Work,
     execution: Execution,
 ) -> Result<ResultTable, ServiceError> {
+    state.room.check()?;
     let Ok(permit) = state.capacity.clone().try_acquire_owned() else {
         return Err(ServiceError::Throttled {
             what: "ingestion commands (CapacityPolicy/Ingestion)",

@@ -1,6 +1,6 @@
 //! The blob endpoint: put a blob or its blocks, read, list, delete. Bodies stream to files.
 
-use super::{Call, http_date, set, storage_error, storage_headers, text};
+use super::{Call, http_date, no_room, set, storage_error, storage_headers, text};
 use crate::ServiceError;
 use crate::state::{CONTAINERS, State};
 use crate::store::blobs;
@@ -129,6 +129,9 @@ pub(crate) async fn serve(state: &Arc<State>, call: Call, container: &str, name:
     }
     if !CONTAINERS.contains(&container) {
         return storage_error(404, "ContainerNotFound", "there is no such container");
+    }
+    if permission == 'w' && state.room.is_low() {
+        return no_room();
     }
     let (container, name, part) = (container.to_owned(), name.to_owned(), part.to_owned());
     if let Some(operation) = super::lake::operation(&call) {

@@ -89,6 +89,7 @@ async fn run_stream(
     table: String,
     bytes: &mut u64,
 ) -> Result<u64, ServiceError> {
+    state.room.check()?;
     let Ok(_running) = state.streaming.try_acquire() else {
         return Err(ServiceError::Throttled { what: "streaming ingestion requests", after: None });
     };

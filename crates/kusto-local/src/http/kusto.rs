@@ -75,7 +75,12 @@ impl Ids {
             );
         }
         let mut response = self.error(status, &body);
-        if let ServiceError::Throttled { after: Some(after), .. } = error {
+        let after = match error {
+            ServiceError::Throttled { after, .. } => *after,
+            ServiceError::NoRoom { .. } => Some(crate::room::AGAIN),
+            _ => None,
+        };
+        if let Some(after) = after {
             set(&mut response, "retry-after", &after.as_secs().max(1).to_string());
         }
         response

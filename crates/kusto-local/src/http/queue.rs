@@ -1,6 +1,6 @@
 //! The queue endpoint: put, peek, get and delete messages.
 
-use super::{Call, http_date, storage_error, storage_headers, text};
+use super::{Call, http_date, no_room, storage_error, storage_headers, text};
 use crate::ServiceError;
 use crate::ingest::failpoint::reach;
 use crate::state::{QUEUES, State};
@@ -34,6 +34,9 @@ pub(crate) async fn serve(state: &Arc<State>, call: Call, queue: &str, id: Optio
     }
     if !known {
         return storage_error(404, "QueueNotFound", "there is no such queue");
+    }
+    if permission == 'a' && state.room.is_low() {
+        return no_room();
     }
     let queue = queue.to_owned();
     let seconds = |name: &str, default: u64| {

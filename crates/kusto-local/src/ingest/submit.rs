@@ -20,6 +20,7 @@ pub(crate) async fn submit(
     (database, table): (DatabaseName, TableName),
     messages: Vec<IngestionMessage>,
 ) -> Result<String, ServiceError> {
+    state.room.check()?;
     let id = uuid::Uuid::new_v4().to_string();
     let messages = Arc::new(messages);
     let (operation, stored, checked) = (id.clone(), messages.clone(), state.clone());
