@@ -106,16 +106,16 @@ impl Catalog<'_> {
         self.set_columns(table, schema.columns().to_vec(), &sources)
     }
 
-    /// `.rename column`
-    pub fn rename_column(
+    /// `.rename columns`: all at once, so that names can be swapped.
+    pub fn rename_columns(
         &self,
         table: &TableRecord,
-        column: &str,
-        new: ColumnName,
+        names: &[(String, ColumnName)],
     ) -> Result<(), EngineError> {
-        let position = position(table, column)?;
         let mut columns = table.schema.columns().to_vec();
-        columns[position].name = new;
+        for (old, new) in names {
+            columns[position(table, old)?].name = new.clone();
+        }
         let sources: Vec<Option<usize>> = (0..columns.len()).map(Some).collect();
         self.set_columns(table, columns, &sources)
     }

@@ -1,7 +1,9 @@
 //! The management commands that are understood, as values.
 
+mod extents;
 mod load;
 
+pub use extents::{Effect, ExtentChoice, ExtentsOf, TagChange, TagCondition, TagTest};
 pub use load::{Batching, BlobListing, Cancelled, PathPart, QueuedLoad, QueuedSource};
 
 use kusto_types::{ColumnType, MappingKind};
@@ -104,60 +106,6 @@ pub enum OtherTexts {
     Clear,
 }
 
-/// How a tag is compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TagTest {
-    /// A tag is exactly this.
-    Is,
-    /// A tag has this in it.
-    Contains,
-}
-
-/// `tags has "x"` and its kin.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TagCondition {
-    /// How tags are compared.
-    pub test: TagTest,
-    /// Whether no tag may be so.
-    pub negated: bool,
-    /// What with.
-    pub tag: String,
-}
-
-impl TagCondition {
-    /// Whether an extent of these tags is meant. Cases do not differ.
-    pub fn holds(&self, tags: &[String]) -> bool {
-        let wanted = self.tag.to_lowercase();
-        let found = tags.iter().map(|tag| tag.to_lowercase()).any(|tag| match self.test {
-            TagTest::Is => tag == wanted,
-            TagTest::Contains => tag.contains(&wanted),
-        });
-        found != self.negated
-    }
-}
-
-/// Which extents a command means.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ExtentChoice {
-    /// These.
-    Ids(Vec<String>),
-    /// All of a table.
-    Table(String),
-    /// Those that a `.show extents` or a query gives, in a column `ExtentId`.
-    Query(String),
-}
-
-/// What is done to tags.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TagChange {
-    /// These and no others.
-    Set,
-    /// These come to those that are there.
-    Add,
-    /// These go.
-    Drop,
-}
-
 /// Requests of which kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RequestLog {
@@ -197,6 +145,15 @@ pub enum StreamingLog {
     Statistics,
 }
 
+/// Which ingestion is copied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Duplicated {
+    /// The next one.
+    Next,
+    /// The next one that fails.
+    NextFailed,
+}
+
 /// What is shown of databases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DatabaseView {
@@ -230,6 +187,8 @@ pub enum SchemaShape {
     Json,
     /// `name:type` text in one row.
     Csl,
+    /// The commands that make it, a row each.
+    Script,
 }
 
 /// Which policy.
@@ -253,7 +212,7 @@ pub enum PolicyKind {
     Merge,
     /// `sharding`. Kept and shown, without effect.
     Sharding,
-    /// `row_order`. Kept and shown, without effect.
+    /// `roworder`. Kept and shown, without effect.
     RowOrder,
     /// `encoding`. Kept and shown, without effect.
     Encoding,
@@ -265,7 +224,7 @@ pub enum PolicyKind {
 
 impl PolicyKind {
     /// Every policy, as commands name them.
-    pub const ALL: [(&'static str, Self); 13] = [
+    pub const ALL: [(&'static str, Self); 14] = [
         ("ingestionbatching", Self::IngestionBatching),
         ("streamingingestion", Self::StreamingIngestion),
         ("retention", Self::Retention),
@@ -275,6 +234,7 @@ impl PolicyKind {
         ("caching", Self::Caching),
         ("merge", Self::Merge),
         ("sharding", Self::Sharding),
+        ("roworder", Self::RowOrder),
         ("row_order", Self::RowOrder),
         ("encoding", Self::Encoding),
         ("partitioning", Self::Partitioning),
@@ -490,14 +450,12 @@ pub enum Command {
         /// What it becomes.
         value: String,
     },
-    /// `.rename column T.a to b`
-    RenameColumn {
+    /// `.rename column T.a to b`, `.rename columns a = T.b, b = T.a`
+    RenameColumns {
         /// The table.
         table: String,
-        /// The column.
-        column: String,
-        /// What it becomes.
-        new: String,
+        /// Old and new names: all at once.
+        names: Vec<(String, String)>,
     },
     /// `.drop column T.a`, `.drop table T columns (a, b)`
     DropColumns {
@@ -505,6 +463,8 @@ pub enum Command {
         table: String,
         /// The columns: all go or none.
         columns: Vec<String>,
+        /// Whether missing ones are fine.
+        if_exists: bool,
     },
     /// `.alter column T.a type=long`: what it held is null from then on
     AlterColumnType {
@@ -524,10 +484,12 @@ pub enum Command {
         /// The commands.
         script: String,
     },
-    /// `.drop extents ...`, `.drop extent ID`
+    /// `.drop extents ...`, `.drop extent ID`, `.drop-pretend extents ...`
     DropExtents {
         /// Which.
         extents: ExtentChoice,
+        /// Whether they go.
+        effect: Effect,
     },
     /// `.alter extent tags`, `.alter-merge extent tags`, `.drop extent tags`
     ChangeExtentTags {
@@ -569,8 +531,42 @@ pub enum Command {
     ShowRunningQueries,
     /// `.show streamingingestion failures`, `.show streamingingestion statistics`
     ShowStreaming(StreamingLog),
-    /// `.show journal`
-    ShowJournal,
+    /// `.show journal`, `.show database D journal`
+    ShowJournal {
+        /// Only of this database.
+        database: Option<String>,
+    },
+    /// `.create table B based-on A`
+    CreateLike {
+        /// The new table.
+        name: String,
+        /// The one that it is like.
+        like: String,
+        /// What happens when it exists.
+        mode: CreateMode,
+        /// `folder`.
+        folder: String,
+        /// `docstring`.
+        docstring: String,
+    },
+    /// `.alter tables (A, B) policy ...`: all of them or none; `.show table * policy ...`
+    PolicyOfTables {
+        /// The tables; none means all of the database.
+        tables: Vec<String>,
+        /// Which.
+        policy: PolicyKind,
+        /// What is done.
+        action: PolicyAction,
+    },
+    /// `.dup-next-ingest into T to h'...'`, `.dup-next-failed-ingest ...`
+    DuplicateNext {
+        /// The table.
+        table: String,
+        /// The container that copies go to.
+        container: String,
+        /// Which ingestion is meant.
+        which: Duplicated,
+    },
     /// `.show|.alter|.alter-merge|.delete cluster policy P`: kept and shown, without effect
     ClusterPolicy {
         /// Its name.
@@ -625,8 +621,10 @@ pub enum Command {
     },
     /// `.show table T extents`, `.show database extents`
     ShowExtents {
-        /// The table; absent means all of the database.
-        table: Option<String>,
+        /// Whose.
+        of: ExtentsOf,
+        /// Only these, when any are given.
+        ids: Vec<String>,
         /// Only those with these tags.
         tags: Vec<TagCondition>,
     },

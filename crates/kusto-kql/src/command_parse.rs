@@ -9,7 +9,7 @@ mod policy;
 mod principals;
 mod show;
 
-use crate::command::{Command, CommandText, Execution, FillMode, PrincipalChange};
+use crate::command::{Command, CommandText, Duplicated, Effect, Execution, FillMode, PrincipalChange};
 use crate::lexer::Token;
 use crate::{KqlError, Parser};
 
@@ -71,6 +71,12 @@ impl Parser<'_> {
                 self.change_principals(entity, PrincipalChange::Add)
             }
             "drop" => self.drop_entity(),
+            "drop-pretend" => {
+                self.keyword("extents")?;
+                self.drop_extents(Effect::Pretended)
+            }
+            "dup-next-ingest" => self.duplicate(Duplicated::Next),
+            "dup-next-failed-ingest" => self.duplicate(Duplicated::NextFailed),
             "ingest" => self.ingest(),
             "ingest-from-storage-queued" => self.load_queued(),
             "list" => {

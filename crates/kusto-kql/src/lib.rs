@@ -15,10 +15,10 @@ pub mod plan;
 
 pub use check::{Scope, check_pipeline, check_query};
 pub use command::{
-    Absent, Batching, BlobListing, Cancelled, Command, CommandText, CreateMode, DatabaseView, Execution,
-    ExtentChoice, FillMode, FunctionCommand, FunctionMode, MappingMode, NewTable, OtherTexts, PathPart,
-    PolicyAction, PolicyEntity, PolicyKind, PrincipalChange, QueuedLoad, QueuedSource, RequestLog, Role,
-    SchemaShape, StreamingLog, TableText, TagChange, TagCondition, TagTest,
+    Absent, Batching, BlobListing, Cancelled, Command, CommandText, CreateMode, DatabaseView, Duplicated,
+    Effect, Execution, ExtentChoice, ExtentsOf, FillMode, FunctionCommand, FunctionMode, MappingMode,
+    NewTable, OtherTexts, PathPart, PolicyAction, PolicyEntity, PolicyKind, PrincipalChange, QueuedLoad,
+    QueuedSource, RequestLog, Role, SchemaShape, StreamingLog, TableText, TagChange, TagCondition, TagTest,
 };
 pub use command_parse::parse_command;
 pub use error::{ErrorKind, KqlError};

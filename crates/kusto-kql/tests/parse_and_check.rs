@@ -237,11 +237,15 @@ fn commands_on_whole_tables_read() {
     assert_eq!(command(".clear table T cache streamingingestion schema"), Command::CacheControl);
     assert_eq!(
         command(".show table T extents"),
-        Command::ShowExtents { table: Some("T".to_owned()), tags: Vec::new() }
+        Command::ShowExtents {
+            of: ExtentsOf::Tables(vec!["T".to_owned()]),
+            ids: Vec::new(),
+            tags: Vec::new()
+        }
     );
     let piped = parse_command(".show database extents | count").unwrap();
     assert_eq!(
         (piped.command, piped.pipe.is_some()),
-        (Command::ShowExtents { table: None, tags: Vec::new() }, true)
+        (Command::ShowExtents { of: ExtentsOf::Database(None), ids: Vec::new(), tags: Vec::new() }, true)
     );
 }

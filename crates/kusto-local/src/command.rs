@@ -237,18 +237,29 @@ fn execute(state: &Arc<State>, command: Command, context: &Context<'_>) -> Resul
                 catalog.set_table_text(record, text, &value)
             })
         }
-        Command::RenameColumn { table, column, new } => {
-            let new = ColumnName::new(new).map_err(bad)?;
-            let shown = new.to_string();
+        Command::RenameColumns { table, names } => {
+            let shown: Vec<String> = names.iter().map(|(_, new)| new.clone()).collect();
+            let names = names
+                .into_iter()
+                .map(|(old, new)| Ok((old, ColumnName::new(new).map_err(bad)?)))
+                .collect::<Result<Vec<_>, ServiceError>>()?;
             table::change_columns(state, context, &table, &shown, |catalog, record| {
-                catalog.rename_column(record, &column, new)
+                catalog.rename_columns(record, &names)
             })
         }
-        Command::DropColumns { table, columns } => {
-            table::change(state, context, &table, |catalog, record| catalog.drop_columns(record, &columns))
+        Command::DropColumns { table, columns, if_exists } => {
+            table::change(state, context, &table, |catalog, record| {
+                let mut columns = columns;
+                columns.retain(|column| !if_exists || record.schema.position(column).is_some());
+                if columns.is_empty() { Ok(()) } else { catalog.drop_columns(record, &columns) }
+            })
+        }
+        Command::CreateLike { name, like, mode, folder, docstring } => {
+            table::create_like(state, context, (name, &like), mode, (&folder, &docstring))
         }
         Command::AlterColumnType { table, column, column_type } => {
-            table::change_columns(state, context, &table, &column, |catalog, record| {
+            let shown = [column.clone()];
+            table::change_columns(state, context, &table, &shown, |catalog, record| {
                 catalog.alter_column_type(record, &column, column_type)
             })
         }
@@ -256,7 +267,7 @@ fn execute(state: &Arc<State>, command: Command, context: &Context<'_>) -> Resul
         Command::ExecuteScript { properties, script } => {
             script::execute(state, context, &properties, &script)
         }
-        Command::DropExtents { extents } => extents::drop(state, context, extents),
+        Command::DropExtents { extents, effect } => extents::drop(state, context, extents, effect),
         Command::ChangeExtentTags { change, tags, extents } => {
             extents::change_tags(state, context, change, &tags, extents)
         }
@@ -304,6 +315,12 @@ fn execute(state: &Arc<State>, command: Command, context: &Context<'_>) -> Resul
             table::change(state, context, &table, |catalog, record| {
                 catalog.set_column_texts(record, &texts, others)
             })
+        }
+        Command::PolicyOfTables { tables, policy, action } => {
+            policy::change_tables(state, context, &tables, policy, &action)
+        }
+        Command::DuplicateNext { table, container, which } => {
+            load::duplicate(state, context, &table, &container, which)
         }
         Command::ClusterPolicy { policy, action } => policy::change_cluster(state, &policy, action),
         Command::ChangePrincipals { entity, role, change, principals, notes } => {

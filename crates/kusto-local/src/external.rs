@@ -80,8 +80,8 @@ impl StorageAccount {
     }
 }
 
-/// The URL of a container or blob with a signature that reads and lists, made with the key of
-/// its account.
+/// The URL of a container or blob with a signature that reads, lists and writes, made with the
+/// key of its account.
 pub(crate) fn signed(url: &str, key: &str) -> Result<String, ServiceError> {
     let bad = || ServiceError::BadRequest(format!("{url} is not the URL of a blob or container"));
     let parsed = url::Url::parse(url).map_err(|_| bad())?;
@@ -94,7 +94,7 @@ pub(crate) fn signed(url: &str, key: &str) -> Result<String, ServiceError> {
         "AccountName={name};AccountKey={}",
         key.trim_matches([' ', '"', '\''])
     ))?;
-    Ok(format!("{url}?{}", account.signature("b", "co", "rl")?))
+    Ok(format!("{url}?{}", account.signature("b", "co", "rlcw")?))
 }
 
 /// A storage account in use.

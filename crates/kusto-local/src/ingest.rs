@@ -3,6 +3,7 @@
 
 pub(crate) mod accept;
 pub(crate) mod by_table;
+pub(crate) mod duplicate;
 pub(crate) mod extend;
 pub(crate) mod failpoint;
 pub(crate) mod fetch;

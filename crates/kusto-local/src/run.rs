@@ -117,6 +117,7 @@ pub async fn start(config: ServiceConfig, listener: TcpListener) -> Result<Runni
         requests: crate::requests::Requests::default(),
         room: crate::room::Room::new(config.data_dir.clone(), config.min_free),
         running: crate::running::Running::default(),
+        duplicates: crate::ingest::duplicate::Duplicates::default(),
         streaming_log: crate::streaming_log::StreamingRecords::default(),
         flushes: Mutex::new(Vec::new()),
         config,

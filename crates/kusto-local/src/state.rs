@@ -46,6 +46,8 @@ pub(crate) struct State {
     pub(crate) requests: crate::requests::Requests,
     /// Whether the disk has room for more.
     pub(crate) room: crate::room::Room,
+    /// Who waits for copies of what an ingestion reads.
+    pub(crate) duplicates: crate::ingest::duplicate::Duplicates,
     /// What runs now and can be stopped.
     pub(crate) running: crate::running::Running,
     /// What was streamed lately.

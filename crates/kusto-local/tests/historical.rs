@@ -275,3 +275,51 @@ async fn a_load_brings_the_columns_of_its_mapping() {
     let failed = site.operation(&id, "Failed").await;
     assert_eq!(failed[9], "BadRequest_MalformedIngestionProperty", "{failed}");
 }
+
+#[tokio::test]
+async fn what_an_ingestion_reads_is_duplicated_once() {
+    let site = with_history().await;
+    let (url, signature) = site.container.clone();
+    let target = format!("{url}/copies/?{signature}");
+    let promised = site.command(&format!(".dup-next-ingest into T to h@'{target}'")).await[0].clone();
+    assert_eq!(promised[0], "T");
+    assert!(promised[1].as_str().unwrap().contains("/copies/T/"), "{promised}");
+    assert!(!promised.to_string().contains("sig="), "{promised}");
+    site.command(&format!(".dup-next-failed-ingest into T to h@'{target}'")).await;
+    // By the queue the first, and a command that fails the other.
+    let load = format!(
+        ".ingest-from-storage-queued into table T SkipBatching=true with (format='csv', tags='[\"a\"]') <| {}",
+        site.locator("i/2024-03-07/e.csv")
+    );
+    let id = site.command(&load).await[0][0].as_str().unwrap().to_owned();
+    site.operation(&id, "Completed").await;
+    let copies = async || -> Vec<String> {
+        site.list("prefix=copies/").await.blobs.into_iter().map(|blob| blob.name).collect()
+    };
+    let first = copies().await;
+    let folder = promised[2].as_str().unwrap().split_once("/copies/").unwrap().1;
+    let folder = folder.strip_suffix("/command.json").unwrap();
+    assert_eq!(first, [format!("copies/{folder}/0-e.csv"), format!("copies/{folder}/command.json")]);
+    let read = async |name: &str| {
+        let answer = site.http.get(format!("{url}/{name}?{signature}")).send().await.unwrap();
+        answer.text().await.unwrap()
+    };
+    assert_eq!(read(&first[0]).await, "5,e\n");
+    let command: Value = serde_json::from_str(&read(&first[1]).await).unwrap();
+    assert_eq!((&command["Table"], &command["Failure"]), (&json!("T"), &Value::Null));
+    assert_eq!(command["IngestionProperties"]["tags"].to_string(), json!("[\"a\"]").to_string());
+    assert!(!command.to_string().contains("authorizationContext"), "{command}");
+
+    site.put("bad.csv", "1,\"open\n").await;
+    let direct = format!(".ingest into table T ({}) with (format='csv')", site.locator("bad.csv"));
+    for _ in 0..2 {
+        site.try_command(&direct).await.unwrap_err();
+    }
+    let second: Vec<String> = copies().await.into_iter().filter(|name| !first.contains(name)).collect();
+    assert_eq!(second.len(), 2, "{second:?}");
+    let command: Value = serde_json::from_str(&read(&second[1]).await).unwrap();
+    assert!(command["Failure"].as_str().unwrap().contains("quote"), "{command}");
+    // A container that cannot be written to is refused at once.
+    let error = site.try_command(&format!(".dup-next-ingest into T to h@'{url}/copies'")).await.unwrap_err();
+    assert!(error.contains("does not let blobs be written"), "{error}");
+}

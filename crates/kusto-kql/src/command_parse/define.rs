@@ -2,8 +2,8 @@
 //! functions.
 
 use crate::command::{
-    Command, CreateMode, FunctionCommand, FunctionMode, MappingMode, NewTable, OtherTexts, PolicyEntity,
-    PrincipalChange, Role, TableText,
+    Command, CreateMode, Effect, FunctionCommand, FunctionMode, MappingMode, NewTable, OtherTexts,
+    PolicyEntity, PrincipalChange, Role, TableText, TagChange,
 };
 use crate::lexer::Token;
 use crate::{KqlError, Parser};
@@ -34,6 +34,9 @@ impl Parser<'_> {
             }
             "tables" => {
                 self.advance();
+                if self.peek() == Token::Open {
+                    return self.policy_of_tables(verb, at);
+                }
                 return self.define_tables(verb, at);
             }
             "tempstorage" if verb == "create" => {
@@ -46,7 +49,7 @@ impl Parser<'_> {
             }
             "extent" if verb == "alter" || verb == "alter-merge" => {
                 self.advance();
-                return self.change_extent_tags(verb);
+                return self.change_extent_tags(verb, None);
             }
             _ => {}
         }
@@ -56,6 +59,10 @@ impl Parser<'_> {
         let name = self.entity("a table")?;
         if verb == "alter" || verb == "alter-merge" {
             let (word, count) = self.peek_dashed();
+            if word == "extent" {
+                self.advance();
+                return self.change_extent_tags(verb, Some(name));
+            }
             if matches!(word.as_str(), "column-docstrings" | "column-docstring") {
                 self.skip(count);
                 return self.column_texts(verb, name);
@@ -88,8 +95,29 @@ impl Parser<'_> {
         if self.is_word("policy") {
             return self.policy(verb, PolicyEntity::Table(name));
         }
+        let (word, count) = self.peek_dashed();
+        if verb == "create" && word == "based-on" {
+            self.skip(count);
+            let like = self.entity("the table that it is like")?;
+            let mode =
+                if self.eat_word("ifnotexists") { CreateMode::IfNotExists } else { CreateMode::Create };
+            let properties = self.properties()?;
+            let (folder, docstring) = (property(&properties, "folder"), property(&properties, "docstring"));
+            return Ok(Command::CreateLike { name, like, mode, folder, docstring });
+        }
         let columns = self.columns()?;
         self.finish_tables(verb, at, vec![NewTable { name, columns }])
+    }
+
+    /// `.alter tables (A, B) policy caching hot = 3d`
+    fn policy_of_tables(&mut self, verb: &str, at: usize) -> Result<Command, KqlError> {
+        let tables = self.parenthesised("( and the tables", |parser| parser.entity("a table"))?;
+        // One stands for all of them.
+        let first = tables.first().cloned().ok_or_else(|| self.unknown_command(at))?;
+        match self.policy(verb, PolicyEntity::Table(first))? {
+            Command::Policy { policy, action, .. } => Ok(Command::PolicyOfTables { tables, policy, action }),
+            other => Ok(other),
+        }
     }
 
     /// `(a: "text", b: "text")`
@@ -187,9 +215,32 @@ impl Parser<'_> {
             let (table, column) = self.table_column()?;
             self.keyword("to")?;
             let new = self.name("the column's new name")?;
-            return Ok(Command::RenameColumn { table, column, new });
+            return Ok(Command::RenameColumns { table, names: vec![(column, new)] });
+        }
+        if self.eat_word("columns") {
+            return self.rename_columns();
         }
         Err(self.unknown_command(at))
+    }
+
+    /// `b = T.a, a = T.b`: the new name, and the column that gets it
+    fn rename_columns(&mut self) -> Result<Command, KqlError> {
+        let mut found: Option<String> = None;
+        let mut names = Vec::new();
+        loop {
+            let at = self.at();
+            let new = self.name("the column's new name")?;
+            self.expect(Token::Assign, "= between the new name and the column")?;
+            let (table, old) = self.table_column()?;
+            if found.as_ref().is_some_and(|known| *known != table) {
+                return Err(KqlError::syntax(at, "the columns of one table are renamed at once"));
+            }
+            found = Some(table);
+            names.push((old, new));
+            if !self.eat(Token::Comma) {
+                return Ok(Command::RenameColumns { table: found.unwrap_or_default(), names });
+            }
+        }
     }
 
     /// `T.c`, or `D.T.c`
@@ -236,10 +287,11 @@ impl Parser<'_> {
         }
         if self.eat_word("column") {
             let (table, column) = self.table_column()?;
-            return Ok(Command::DropColumns { table, columns: vec![column] });
+            let if_exists = self.eat_word("ifexists");
+            return Ok(Command::DropColumns { table, columns: vec![column], if_exists });
         }
         if self.eat_word("extents") {
-            return self.drop_extents();
+            return self.drop_extents(Effect::Real);
         }
         if self.eat_word("extent") {
             return self.drop_extent(at);
@@ -264,7 +316,10 @@ impl Parser<'_> {
         }
         if self.eat_word("columns") {
             let columns = self.parenthesised("( and the columns", |parser| parser.name("a column"))?;
-            return Ok(Command::DropColumns { table: name, columns });
+            return Ok(Command::DropColumns { table: name, columns, if_exists: false });
+        }
+        if self.eat_word("extent") {
+            return self.extent_tags(TagChange::Drop, Some(name));
         }
         let if_exists = self.eat_word("ifexists");
         let (word, count) = self.peek_dashed();

@@ -1,8 +1,9 @@
 //! The commands on extents: their tags, and which are dropped.
 
-use crate::command::{Command, ExtentChoice, TagChange, TagCondition, TagTest};
+use crate::command::{Command, Effect, ExtentChoice, ExtentsOf, TagChange, TagCondition, TagTest};
 use crate::lexer::Token;
 use crate::{KqlError, Parser};
+use kusto_types::{TICKS_PER_DAY, Timespan};
 
 impl Parser<'_> {
     /// `where tags has "drop-by:x" and tags !contains "y"`
@@ -29,27 +30,63 @@ impl Parser<'_> {
         }
     }
 
-    /// `.drop extents (id, ...) from T`, `.drop extents from T`, `.drop extents <| .show ...`
-    pub(super) fn drop_extents(&mut self) -> Result<Command, KqlError> {
+    /// What is behind `.drop extents`: `(id, ...) from T`, `older 10 days from T`, `from all
+    /// tables`, `<| .show ...`
+    pub(super) fn drop_extents(&mut self, effect: Effect) -> Result<Command, KqlError> {
+        let effect = if self.eat_word("whatif") { Effect::Pretended } else { effect };
         if self.peek() == Token::InputPipe {
             let query = self.rest_after_input_pipe()?;
-            return Ok(Command::DropExtents { extents: ExtentChoice::Query(query) });
+            return Ok(Command::DropExtents { extents: ExtentChoice::Query(query), effect });
         }
-        if self.eat_word("from") {
-            let table = self.entity("a table")?;
-            return Ok(Command::DropExtents { extents: ExtentChoice::Table(table) });
+        if !self.at_keyword(&["from", "older"]) {
+            let ids = self.extent_ids()?;
+            if self.eat_word("from") {
+                self.entity("a table")?;
+            }
+            return Ok(Command::DropExtents { extents: ExtentChoice::Ids(ids), effect });
         }
-        let ids = self.extent_ids()?;
-        if self.eat_word("from") {
-            self.entity("a table")?;
+        let older = if self.eat_word("older") { Some(self.age()?) } else { None };
+        self.keyword("from")?;
+        let table = if self.eat_word("all") {
+            self.keyword("tables")?;
+            None
+        } else {
+            Some(self.entity("a table")?)
+        };
+        if self.is_word("trim") {
+            let what = "trim is not known here; drop extents by a query of .show table extents";
+            return Err(KqlError::syntax(self.at(), what));
         }
-        Ok(Command::DropExtents { extents: ExtentChoice::Ids(ids) })
+        let limit = match self.eat_word("limit") {
+            true => {
+                let at = self.at();
+                let number = self.advance().parse();
+                Some(number.map_err(|_| KqlError::syntax(at, "limit is not a number of extents"))?)
+            }
+            false => None,
+        };
+        Ok(Command::DropExtents { extents: ExtentChoice::All { table, older, limit }, effect })
+    }
+
+    /// `10 days`, `3 hours`
+    fn age(&mut self) -> Result<Timespan, KqlError> {
+        let at = self.at();
+        let number: i64 =
+            self.advance().parse().map_err(|_| KqlError::syntax(at, "expected a number of days or hours"))?;
+        let unit = if self.eat_word("days") || self.eat_word("day") {
+            TICKS_PER_DAY
+        } else if self.eat_word("hours") || self.eat_word("hour") {
+            TICKS_PER_DAY / 24
+        } else {
+            return Err(self.unexpected("days or hours"));
+        };
+        Ok(Timespan(number.saturating_mul(unit)))
     }
 
     /// `.drop extent ID`, `.drop extent tags ("a") <| ...`
     pub(super) fn drop_extent(&mut self, at: usize) -> Result<Command, KqlError> {
         if self.is_word("tags") {
-            return self.extent_tags(TagChange::Drop);
+            return self.extent_tags(TagChange::Drop, None);
         }
         let id = self.extent_id()?;
         if id.is_empty() {
@@ -58,19 +95,40 @@ impl Parser<'_> {
         if self.eat_word("from") {
             self.entity("a table")?;
         }
-        Ok(Command::DropExtents { extents: ExtentChoice::Ids(vec![id]) })
+        Ok(Command::DropExtents { extents: ExtentChoice::Ids(vec![id]), effect: Effect::Real })
     }
 
-    /// `.alter extent tags (...) <| ...`, `.alter-merge extent tags (...) <| ...`
-    pub(super) fn change_extent_tags(&mut self, verb: &str) -> Result<Command, KqlError> {
-        self.extent_tags(if verb == "alter" { TagChange::Set } else { TagChange::Add })
+    /// What is behind `.show ... extents`: `(id, ...)`, `hot`, `where tags has "a"`
+    pub(super) fn shown_extents(&mut self, of: ExtentsOf) -> Result<Command, KqlError> {
+        let ids = if self.peek() == Token::Open { self.extent_ids()? } else { Vec::new() };
+        // Everything is hot here.
+        self.eat_word("hot");
+        Ok(Command::ShowExtents { of, ids, tags: self.tag_conditions()? })
     }
 
-    fn extent_tags(&mut self, change: TagChange) -> Result<Command, KqlError> {
+    /// `.alter extent tags (...) <| ...` and of `.alter-merge`; of one table `.alter table T
+    /// extent tags (...) <| ...`
+    pub(super) fn change_extent_tags(
+        &mut self,
+        verb: &str,
+        table: Option<String>,
+    ) -> Result<Command, KqlError> {
+        self.extent_tags(if verb == "alter" { TagChange::Set } else { TagChange::Add }, table)
+    }
+
+    pub(super) fn extent_tags(
+        &mut self,
+        change: TagChange,
+        table: Option<String>,
+    ) -> Result<Command, KqlError> {
         self.keyword("tags")?;
         let tags = self.parenthesised("( and the tags", |parser| parser.string("a tag in quotes"))?;
-        let query = self.rest_after_input_pipe()?;
-        Ok(Command::ChangeExtentTags { change, tags, extents: ExtentChoice::Query(query) })
+        self.properties()?;
+        let extents = match (self.peek(), table) {
+            (Token::InputPipe, _) | (_, None) => ExtentChoice::Query(self.rest_after_input_pipe()?),
+            (_, table) => ExtentChoice::All { table, older: None, limit: None },
+        };
+        Ok(Command::ChangeExtentTags { change, tags, extents })
     }
 
     /// `.move extents all from table A to table B`, `.move extents (id, ...) from table A to
@@ -93,7 +151,8 @@ impl Parser<'_> {
         self.eat_word("table");
         let to = self.entity("the table that they go to")?;
         self.properties()?;
-        let extents = ids.map_or_else(|| ExtentChoice::Table(from.clone()), ExtentChoice::Ids);
+        let all = || ExtentChoice::All { table: Some(from.clone()), older: None, limit: None };
+        let extents = ids.map_or_else(all, ExtentChoice::Ids);
         Ok(Command::MoveExtents { from: Some(from), to, extents })
     }
 

@@ -1,6 +1,8 @@
 //! `.list blobs`, `.ingest-from-storage-queued`, and `.cancel`.
 
-use crate::command::{Batching, BlobListing, Cancelled, Command, PathPart, QueuedLoad, QueuedSource};
+use crate::command::{
+    Batching, BlobListing, Cancelled, Command, Duplicated, PathPart, QueuedLoad, QueuedSource,
+};
 use crate::lexer::Token;
 use crate::{KqlError, Parser};
 
@@ -120,6 +122,16 @@ impl Parser<'_> {
         } else {
             Err(self.unexpected("true or false"))
         }
+    }
+
+    /// What is behind `.dup-next-ingest`: `into T to h'https://...'`
+    pub(super) fn duplicate(&mut self, which: Duplicated) -> Result<Command, KqlError> {
+        self.keyword("into")?;
+        self.eat_word("table");
+        let table = self.entity("a table")?;
+        self.keyword("to")?;
+        let container = self.string("the URL of a container in quotes")?;
+        Ok(Command::DuplicateNext { table, container, which })
     }
 
     /// What is behind `.cancel`.

@@ -70,6 +70,19 @@ impl Parser<'_> {
             return Ok(self.text[start..self.end_of_previous()].to_owned());
         }
         match policy {
+            PolicyKind::RowOrder if self.peek() == Token::Open => {
+                let columns = self.parenthesised("( and the columns", |parser| {
+                    let column = parser.name("a column")?.replace('\\', "\\\\").replace('"', "\\\"");
+                    let order = if parser.eat_word("desc") {
+                        "Descending"
+                    } else {
+                        parser.eat_word("asc");
+                        "Ascending"
+                    };
+                    Ok(format!(r#"{{"ColumnName":"{column}","Order":"{order}"}}"#))
+                })?;
+                Ok(format!("[{}]", columns.join(",")))
+            }
             PolicyKind::Caching if self.is_word("hot") => {
                 self.advance();
                 self.expect(Token::Assign, "= and the span")?;

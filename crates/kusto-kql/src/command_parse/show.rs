@@ -1,8 +1,8 @@
 //! The `.show` commands.
 
 use crate::command::{
-    Absent, Command, DatabaseView, FunctionCommand, PolicyAction, PolicyEntity, RequestLog, SchemaShape,
-    StreamingLog,
+    Absent, Command, DatabaseView, ExtentsOf, FunctionCommand, PolicyAction, PolicyEntity, RequestLog,
+    SchemaShape, StreamingLog,
 };
 use crate::lexer::Token;
 use crate::{KqlError, Parser};
@@ -24,6 +24,9 @@ impl Parser<'_> {
                 }
                 if self.is_word("policy") {
                     return self.cluster_policy("show", at);
+                }
+                if self.eat_word("extents") {
+                    return self.shown_extents(ExtentsOf::Cluster);
                 }
                 if self.eat_word("databases") {
                     return Ok(Command::ShowDatabases { name: None, view: DatabaseView::Plain });
@@ -96,11 +99,19 @@ impl Parser<'_> {
                     }
                     _ => Vec::new(),
                 };
+                if self.eat_word("extents") {
+                    return self.shown_extents(ExtentsOf::Tables(names));
+                }
                 let details = self.eat_word("details");
                 Ok(Command::ShowTables { names, details })
             }
             "table" => {
                 self.advance();
+                if self.eat(Token::Star) {
+                    self.keyword("policy")?;
+                    let (policy, action) = (self.policy_kind()?, PolicyAction::Show);
+                    return Ok(Command::PolicyOfTables { tables: Vec::new(), policy, action });
+                }
                 let name = self.entity("a table")?;
                 self.show_table(name)
             }
@@ -117,6 +128,7 @@ impl Parser<'_> {
                     "policies",
                     "datastats",
                     "identity",
+                    "journal",
                 ]) || matches!(self.peek(), Token::End | Token::Pipe | Token::Semicolon)
                 {
                     None
@@ -134,7 +146,11 @@ impl Parser<'_> {
                     let entity = PolicyEntity::Database(name.unwrap_or_default());
                     Ok(Command::Policy { entity, policy: self.policy_kind()?, action: PolicyAction::Show })
                 } else if self.eat_word("extents") {
-                    Ok(Command::ShowExtents { table: None, tags: self.tag_conditions()? })
+                    self.shown_extents(ExtentsOf::Database(name))
+                } else if self.eat_word("cslschema") {
+                    Ok(Command::ShowDatabaseSchema { shape: SchemaShape::Script })
+                } else if self.eat_word("journal") {
+                    Ok(Command::ShowJournal { database: Some(name.unwrap_or_default()) })
                 } else if self.eat_word("principals") {
                     let entity = PolicyEntity::Database(name.unwrap_or_default());
                     Ok(Command::ShowPrincipals { entity })
@@ -201,7 +217,7 @@ impl Parser<'_> {
             }
             "journal" => {
                 self.advance();
-                Ok(Command::ShowJournal)
+                Ok(Command::ShowJournal { database: None })
             }
             "materialized-views" => {
                 self.skip(3);
@@ -243,13 +259,20 @@ impl Parser<'_> {
     }
 
     fn schema_shape(&mut self) -> Result<SchemaShape, KqlError> {
+        self.eat_word("details");
+        // What changed since is shown with the rest.
+        if self.eat_word("if_later_than") {
+            self.string("a version in quotes")?;
+        }
         if !self.eat_word("as") {
             return Ok(SchemaShape::Columns);
         }
         if self.eat_word("json") {
             Ok(SchemaShape::Json)
         } else if self.eat_word("csl") {
-            Ok(SchemaShape::Csl)
+            let shape = if self.eat_word("script") { SchemaShape::Script } else { SchemaShape::Csl };
+            self.properties()?;
+            Ok(shape)
         } else {
             Err(self.unexpected("json or csl"))
         }
@@ -267,7 +290,7 @@ impl Parser<'_> {
         } else if self.eat_word("principals") {
             Ok(Command::ShowPrincipals { entity: PolicyEntity::Table(name) })
         } else if self.eat_word("extents") {
-            Ok(Command::ShowExtents { table: Some(name), tags: self.tag_conditions()? })
+            self.shown_extents(ExtentsOf::Tables(vec![name]))
         } else if self.eat_word("details") {
             Ok(Command::ShowTables { names: vec![name], details: true })
         } else if self.eat_word("policy") {

@@ -3,8 +3,8 @@
 
 use super::{Caller, Grants};
 use kusto_kql::{
-    Command, CreateMode, DatabaseView, ExtentChoice, FillMode, FunctionCommand, PolicyAction, PolicyEntity,
-    Role,
+    Command, CreateMode, DatabaseView, ExtentChoice, ExtentsOf, FillMode, FunctionCommand, PolicyAction,
+    PolicyEntity, Role,
 };
 use std::fmt;
 
@@ -144,7 +144,7 @@ pub(crate) fn of_command(command: &Command, database: &str, exists: impl Fn(&str
         // What they may stop is known only when it is found: it is asked for there.
         | Command::Cancel { .. }
         // Which databases' changes they see is asked for there.
-        | Command::ShowJournal => vec![Need::AnyRole],
+        | Command::ShowJournal { .. } => vec![Need::AnyRole],
         // Whoever has the id of an operation was given it.
         Command::ShowOperations { ids } if !ids.is_empty() => vec![Need::AnyRole],
         Command::ShowOperations { .. }
@@ -152,7 +152,6 @@ pub(crate) fn of_command(command: &Command, database: &str, exists: impl Fn(&str
         | Command::ShowTable { .. }
         | Command::ShowDatabaseSchema { .. }
         | Command::ShowMappings { .. }
-        | Command::ShowExtents { .. }
         | Command::ShowIngestionFailures { .. }
         | Command::ShowIngestionBatches
         | Command::ShowIngestionSources => show(),
@@ -161,6 +160,15 @@ pub(crate) fn of_command(command: &Command, database: &str, exists: impl Fn(&str
             Some(name) => vec![Need::Show(named(name))],
         },
         Command::ShowStreaming(_) => show(),
+        Command::ShowExtents { of, .. } => match of {
+            ExtentsOf::Tables(_) | ExtentsOf::Database(None) => show(),
+            ExtentsOf::Database(Some(name)) => vec![Need::Show(name.clone())],
+            ExtentsOf::Cluster => vec![Need::Service],
+        },
+        Command::CreateLike { .. } => vec![create()],
+        Command::PolicyOfTables { action: PolicyAction::Show, .. } => show(),
+        Command::PolicyOfTables { tables, .. } => tables.iter().map(|table| manage(table)).collect(),
+        Command::DuplicateNext { .. } => vec![Need::ManageDatabase(database.to_owned())],
         Command::ListBlobs(_) => vec![Need::IngestSome(database.to_owned())],
         Command::LoadQueued(load) => {
             let database = load.database.as_deref().map_or_else(|| database.to_owned(), named);
@@ -186,12 +194,15 @@ pub(crate) fn of_command(command: &Command, database: &str, exists: impl Fn(&str
         Command::SetTableText { table, .. }
         | Command::SetColumnTexts { table, .. }
         | Command::ReplaceExtents { table, .. }
-        | Command::RenameColumn { table, .. }
+        | Command::RenameColumns { table, .. }
         | Command::DropColumns { table, .. }
         | Command::AlterColumnType { table, .. } => vec![manage(table)],
         Command::Function(FunctionCommand::Show { .. }) => show(),
         Command::Function(FunctionCommand::Define { .. } | FunctionCommand::Drop { .. }) => vec![create()],
-        Command::DropExtents { extents: ExtentChoice::Table(table) } => vec![manage(table)],
+        Command::DropExtents { extents: ExtentChoice::All { table: Some(table), .. }, .. }
+        | Command::ChangeExtentTags { extents: ExtentChoice::All { table: Some(table), .. }, .. } => {
+            vec![manage(table)]
+        }
         // What they name is known only when the query has run: each table is asked for there.
         Command::DropExtents { .. } | Command::ChangeExtentTags { .. } => vec![Need::AnyRole],
         Command::MoveExtents { from, to, .. } => {

@@ -3,6 +3,7 @@
 
 use crate::ServiceError;
 use crate::access::Caller;
+use crate::ingest::duplicate::{self, Original};
 use crate::ingest::stage::{Stage, commit_of};
 use crate::ingest::target::Target;
 use crate::ingest::update::{self, NewRows};
@@ -114,14 +115,27 @@ pub(super) fn run(
             }
             let runtime = tokio::runtime::Handle::current();
             let mut inputs = Vec::new();
+            let mut originals = Vec::new();
+            let is_awaited = state.duplicates.waits_for(database, &table);
             for locator in locators {
                 stop.check()?;
                 let url = SecretUrl::new(locator);
-                let fetched = runtime.block_on(fetch::fetch(state, &url))?.map_err(fault)?;
+                let location = url.without_secrets();
+                let fetched = Arc::new(runtime.block_on(fetch::fetch(state, &url))?.map_err(fault)?);
                 let file = std::fs::File::open(&fetched.path).map_err(ServiceError::file(&fetched.path))?;
-                inputs.push((Input::File(file), url.without_secrets(), Some(fetched)));
+                if is_awaited {
+                    originals.push(Original { location: location.clone(), file: fetched.clone() });
+                }
+                inputs.push((Input::File(file), location, Some(fetched)));
             }
-            ingest(state, (database, &table), &properties, operation, inputs, stop)
+            let result = ingest(state, (database, &table), &properties, operation, inputs, stop);
+            if is_awaited {
+                let failure = result.as_ref().err().map(ToString::to_string);
+                let place = (database, table.as_str());
+                let served = duplicate::serve(state, place, &properties, &originals, failure.as_deref());
+                runtime.block_on(served);
+            }
+            result
         }
         Work::Fill { table, mode, properties, query, caller } => {
             fill(state, &caller, (database, &table), mode, (&properties, &query), stop)
@@ -144,7 +158,7 @@ fn ingest(
     (database, table): (&str, &str),
     properties: &AdditionalProperties,
     operation: &str,
-    inputs: Vec<(Input, String, Option<fetch::Fetched>)>,
+    inputs: Vec<(Input, String, Option<Arc<fetch::Fetched>>)>,
     stop: &Stop,
 ) -> Result<ResultTable, ServiceError> {
     let begun = std::time::Instant::now();

@@ -7,8 +7,8 @@ use crate::access::Need;
 use crate::running::Stop;
 use crate::state::State;
 use kusto_engine::{Catalog, TableRecord};
-use kusto_kql::{ExtentChoice, TagChange};
-use kusto_types::ColumnType;
+use kusto_kql::{Effect, ExtentChoice, TagChange};
+use kusto_types::{ColumnType, DateTime};
 use kusto_wire::{RequestProperties, ResultTable};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -42,10 +42,16 @@ fn each(
     extents: ExtentChoice,
     change: impl Fn(&Catalog<'_>, &kusto_engine::ExtentRecord) -> Result<(), ServiceError>,
 ) -> Result<ResultTable, ServiceError> {
+    let mut limit = usize::MAX;
+    let mut before = None;
     let (wanted, only) = match extents {
         ExtentChoice::Ids(ids) => (Some(ids.iter().map(|id| id.to_lowercase()).collect()), None),
         ExtentChoice::Query(query) => (Some(ids(state, context, &query)?), None),
-        ExtentChoice::Table(table) => (None, Some(table)),
+        ExtentChoice::All { table, older, limit: most } => {
+            before = older.and_then(|age| DateTime::from_ticks(DateTime::now().ticks() - age.0));
+            limit = most.and_then(|most| usize::try_from(most).ok()).unwrap_or(usize::MAX);
+            (None, table)
+        }
     };
     state.store.transact(|transaction| {
         let database = crate::query::database_of(transaction, context.database)?;
@@ -60,6 +66,12 @@ fn each(
             let is_meant = |id: &String| wanted.as_ref().is_none_or(|wanted| wanted.contains(id));
             let mut meant = catalog.extents(table.id)?;
             meant.retain(|extent| is_meant(&extent.id));
+            if let Some(before) = before {
+                meant.retain(|extent| DateTime::parse(&extent.created).is_some_and(|made| made < before));
+            }
+            meant.sort_by(|one, other| one.created.cmp(&other.created));
+            meant.truncate(limit);
+            limit -= meant.len();
             if meant.is_empty() {
                 continue;
             }
@@ -84,8 +96,12 @@ pub(super) fn drop(
     state: &Arc<State>,
     context: &Context<'_>,
     extents: ExtentChoice,
+    effect: Effect,
 ) -> Result<ResultTable, ServiceError> {
-    let gone = each(state, context, extents, |catalog, extent| Ok(catalog.drop_extent(&extent.id)?))?;
+    let gone = each(state, context, extents, |catalog, extent| match effect {
+        Effect::Real => Ok(catalog.drop_extent(&extent.id)?),
+        Effect::Pretended => Ok(()),
+    })?;
     let mut result = ResultTable::new(
         "Table_0",
         [
@@ -109,6 +125,11 @@ pub(super) fn change_tags(
     tags: &[String],
     extents: ExtentChoice,
 ) -> Result<ResultTable, ServiceError> {
+    let changed = std::cell::RefCell::new(ResultTable::new(
+        "Table_0",
+        ["OriginalExtentId", "ResultExtentId", "ResultExtentTags", "Details"]
+            .map(|name| (name, ColumnType::String)),
+    ));
     each(state, context, extents, |catalog, extent| {
         let mut new = match change {
             TagChange::Set => Vec::new(),
@@ -120,8 +141,13 @@ pub(super) fn change_tags(
         }
         new.sort();
         new.dedup();
-        Ok(catalog.set_tags(&extent.id, &new)?)
-    })
+        catalog.set_tags(&extent.id, &new)?;
+        let id = extent.id.as_str();
+        let row = vec![id.into(), id.into(), new.join("\r\n").into(), "".into()];
+        changed.borrow_mut().rows.push(row);
+        Ok(())
+    })?;
+    Ok(changed.into_inner())
 }
 
 /// What `.move extents` and `.replace extents` answer with.
@@ -179,7 +205,7 @@ pub(super) fn move_to(
     let wanted = match extents {
         ExtentChoice::Ids(ids) => Some(ids.iter().map(|id| id.to_lowercase()).collect()),
         ExtentChoice::Query(query) => Some(ids(state, context, &query)?),
-        ExtentChoice::Table(_) => None,
+        ExtentChoice::All { .. } => None,
     };
     state.store.transact(|transaction| {
         let database = crate::query::database_of(transaction, context.database)?;

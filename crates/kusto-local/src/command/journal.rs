@@ -31,6 +31,11 @@ fn subjects(command: &Command) -> Vec<Subject> {
             };
             tables.iter().map(|table| same(event, &table.name)).collect()
         }
+        Command::CreateLike { name, .. } => vec![same("CREATE-TABLE", name)],
+        Command::PolicyOfTables { action: PolicyAction::Show, .. } => Vec::new(),
+        Command::PolicyOfTables { tables, .. } => {
+            tables.iter().map(|table| same("ALTER-POLICY", table)).collect()
+        }
         Command::DropTables { names, .. } => names.iter().map(|name| same("DROP-TABLE", name)).collect(),
         Command::RenameTables { names } => {
             names.iter().map(|(old, new)| ("RENAME-TABLE".to_owned(), old.clone(), new.clone())).collect()
@@ -39,7 +44,7 @@ fn subjects(command: &Command) -> Vec<Subject> {
         Command::SetTableText { table, .. } | Command::SetColumnTexts { table, .. } => {
             vec![same("ALTER-TABLE-TEXT", table)]
         }
-        Command::RenameColumn { table, .. } => vec![same("RENAME-COLUMN", table)],
+        Command::RenameColumns { table, .. } => vec![same("RENAME-COLUMN", table)],
         Command::DropColumns { table, .. } => vec![same("DROP-COLUMN", table)],
         Command::AlterColumnType { table, .. } => vec![same("ALTER-COLUMN-TYPE", table)],
         Command::Function(FunctionCommand::Define { name, .. }) => {

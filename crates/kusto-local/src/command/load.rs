@@ -4,12 +4,12 @@ use super::{Context, bad};
 use crate::ServiceError;
 use crate::access::Need;
 use crate::ingest::listing::{FoundBlob, list};
-use crate::ingest::{fetch, submit};
+use crate::ingest::{duplicate, fetch, submit};
 use crate::running::RunningKind;
 use crate::state::State;
 use crate::store::operations;
 use kusto_engine::Catalog;
-use kusto_kql::{Batching, BlobListing, Cancelled, QueuedLoad, QueuedSource};
+use kusto_kql::{Batching, BlobListing, Cancelled, Duplicated, QueuedLoad, QueuedSource};
 use kusto_types::{ColumnType as T, DataFormat, DateTime, SourceId, TableName};
 use kusto_wire::{AdditionalProperties, IngestionMessage, ReportLevel, ReportMethod, ResultTable, SecretUrl};
 use serde_json::{Value, json};
@@ -201,4 +201,31 @@ pub(super) fn cancel(
                 .with_row(vec![Value::from(stopped.is_some()), details.into()]))
         }
     }
+}
+
+/// `.dup-next-ingest`: where the copies will be.
+pub(super) fn duplicate(
+    state: &State,
+    context: &Context<'_>,
+    table: &str,
+    container: &str,
+    which: Duplicated,
+) -> Result<ResultTable, ServiceError> {
+    let database = state.store.read(|connection| {
+        let database = crate::query::database_of(connection, context.database)?;
+        Catalog(connection).table(&database, table)?;
+        Ok::<_, ServiceError>(database)
+    })?;
+    let container = fetch::with_signature(&SecretUrl::new(container)).map_err(bad)?;
+    duplicate::check(state, &container)?;
+    let wanted = state.duplicates.want((database.as_str(), table), which, container);
+    Ok(ResultTable::new(
+        "Table_0",
+        [
+            ("TableName", T::String),
+            ("StorageContainerPath", T::String),
+            ("IngestionCommandFilePath", T::String),
+        ],
+    )
+    .with_row(vec![table.into(), wanted.path().into(), wanted.command_path().into()]))
 }

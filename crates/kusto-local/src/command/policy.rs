@@ -71,6 +71,39 @@ pub(super) fn change(
     Ok(shown_as(policy.policy_name(), (&name.0, name.1), shown))
 }
 
+/// The same of several tables, or of all of the database when none is named: a row each.
+pub(super) fn change_tables(
+    state: &State,
+    context: &Context<'_>,
+    tables: &[String],
+    policy: PolicyKind,
+    action: &PolicyAction,
+) -> Result<ResultTable, ServiceError> {
+    let names = state.store.read(|connection| {
+        let database = crate::query::database_of(connection, context.database)?;
+        let catalog = Catalog(connection);
+        // Before one is changed all are known to be there.
+        let records = match tables {
+            [] => catalog.tables(&database)?,
+            tables => tables.iter().map(|name| catalog.table(&database, name)).collect::<Result<_, _>>()?,
+        };
+        Ok::<Vec<String>, ServiceError>(records.into_iter().map(|record| record.name.to_string()).collect())
+    })?;
+    let mut all: Option<ResultTable> = None;
+    for name in names {
+        let one = change(state, context, &PolicyEntity::Table(name), policy, action.clone())?;
+        match &mut all {
+            None => all = Some(one),
+            Some(all) => all.rows.extend(one.rows),
+        }
+    }
+    Ok(all.unwrap_or_else(|| {
+        let mut none = shown_as("", ("", ""), None);
+        none.rows.clear();
+        none
+    }))
+}
+
 /// A policy as commands show it.
 fn shown_as(policy: &str, (entity, kind): (&str, &str), json: Option<String>) -> ResultTable {
     ResultTable::new(

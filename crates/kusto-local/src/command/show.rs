@@ -11,7 +11,7 @@ use crate::http::{Address, StorageService};
 use crate::state::{CONTAINERS, QUEUES, State};
 use crate::store::reports::{FAILURE_QUEUE, STATUS_TABLE, SUCCESS_QUEUE};
 use kusto_engine::{Catalog, ExtentRecord, MappingRecord, TableRecord};
-use kusto_kql::{Absent, Command, PolicyEntity, PolicyKind, SchemaShape};
+use kusto_kql::{Absent, Command, ExtentsOf, PolicyEntity, PolicyKind, SchemaShape};
 use kusto_types::{ColumnType as T, DatabaseName, DateTime, TableName};
 use kusto_wire::{IngestionResources, ResultTable, SecretUrl};
 use rusqlite::Connection;
@@ -133,16 +133,29 @@ pub(super) fn show(
         Command::IngestionResources => super::ingestion_resources(state, context.address)?.encode(),
         Command::IdentityToken => table([("AuthorizationContext", T::String)])
             .with_row(vec![crate::token::issue(&state.signer, context.caller).into()]),
-        Command::ShowExtents { table, tags } => {
-            let database = database()?;
-            let tables = match table {
-                Some(name) => vec![catalog.table(&database, &name)?],
-                None => catalog.tables(&database)?,
-            };
+        Command::ShowExtents { of, ids, tags } => {
+            let mut tables = Vec::new();
+            match of {
+                ExtentsOf::Tables(names) => {
+                    let database = database()?;
+                    for name in names {
+                        tables.push(catalog.table(&database, &name)?);
+                    }
+                }
+                ExtentsOf::Database(None) => tables = catalog.tables(&database()?)?,
+                ExtentsOf::Database(Some(name)) => tables = catalog.tables(&catalog.database(&name)?)?,
+                ExtentsOf::Cluster => {
+                    for database in catalog.databases()? {
+                        tables.extend(catalog.tables(&database)?);
+                    }
+                }
+            }
+            let is_meant =
+                |id: &str| ids.is_empty() || ids.iter().any(|wanted| wanted.eq_ignore_ascii_case(id));
             let mut result = extent_table();
             for record in &tables {
                 for extent in catalog.extents(record.id)? {
-                    if tags.iter().all(|condition| condition.holds(&extent.tags)) {
+                    if is_meant(&extent.id) && tags.iter().all(|condition| condition.holds(&extent.tags)) {
                         result = with_extent(result, record, &extent);
                     }
                 }
@@ -207,7 +220,7 @@ pub(super) fn show(
             let record = catalog.table(&database()?, &name)?;
             match shape {
                 SchemaShape::Json => schema_rows(&[record]),
-                SchemaShape::Csl => {
+                SchemaShape::Csl | SchemaShape::Script => {
                     let mut result = schema_rows(std::slice::from_ref(&record));
                     result.rows[0][1] = record.schema.csl().into();
                     result
@@ -286,7 +299,14 @@ pub(super) fn show(
         Command::ShowQueuedOperations { ids, details } => queued::operations(connection, &ids, details)?,
         Command::ShowRunningQueries => state.running.queries(),
         Command::ShowStreaming(log) => state.streaming_log.shown(log),
-        Command::ShowJournal => history::journal(connection, context.caller, &state.config.access)?,
+        Command::ShowJournal { database: name } => {
+            let only = match name.as_deref() {
+                None => None,
+                Some("") => Some(database()?),
+                Some(name) => Some(catalog.database(name)?),
+            };
+            history::journal(connection, context.caller, &state.config.access, only.as_ref())?
+        }
         Command::ShowIngestionBatches => queued::batches(connection)?,
         Command::ShowRequests(log) => state.requests.shown(log),
         Command::ShowAbsent(absent) => absent_rows(absent),

@@ -47,6 +47,26 @@ pub(super) fn create(
     Ok(show::schema_rows(&records))
 }
 
+/// `.create table B based-on A`: with its columns, and without its rows, policies and roles.
+pub(super) fn create_like(
+    state: &State,
+    context: &Context<'_>,
+    (name, like): (String, &str),
+    mode: CreateMode,
+    (folder, docstring): (&str, &str),
+) -> Result<ResultTable, ServiceError> {
+    let model = state.store.read(|connection| {
+        let database = crate::query::database_of(connection, context.database)?;
+        Ok::<_, ServiceError>(Catalog(connection).table(&database, like)?)
+    })?;
+    let columns = model.schema.columns().iter();
+    let columns = columns.map(|column| (column.name.to_string(), column.column_type)).collect();
+    let said = format!("Created based on {}", model.name);
+    let docstring = if docstring.is_empty() { &said } else { docstring };
+    let folder = if folder.is_empty() { &model.folder } else { folder };
+    create(state, context, vec![NewTable { name, columns }], mode, (folder, docstring))
+}
+
 pub(super) fn drop(
     state: &State,
     context: &Context<'_>,
@@ -108,7 +128,7 @@ pub(super) fn change_columns(
     state: &State,
     context: &Context<'_>,
     name: &str,
-    shown: &str,
+    shown: &[String],
     change: impl FnOnce(&Catalog<'_>, &TableRecord) -> Result<(), EngineError>,
 ) -> Result<ResultTable, ServiceError> {
     let record = state.store.transact(|transaction| {
@@ -125,7 +145,9 @@ pub(super) fn change_columns(
             ("Policy", ColumnType::String),
         ],
     );
-    for column in record.schema.columns().iter().filter(|column| column.name.as_str() == shown) {
+    for column in
+        record.schema.columns().iter().filter(|column| shown.iter().any(|name| name == column.name.as_str()))
+    {
         result = result.with_row(vec![
             format!("{}.{}", record.name, column.name).into(),
             column.column_type.clr_name().into(),

@@ -30,13 +30,13 @@ pub(crate) struct FoundBlob {
 
 /// A container, or the blobs of it that begin with some text.
 #[derive(Debug, PartialEq, Eq)]
-struct Place {
+pub(crate) struct Place {
     /// The container's URL without a query.
     container: String,
     /// How the names of the blobs begin.
-    prefix: String,
+    pub(crate) prefix: String,
     /// The credential.
-    query: String,
+    pub(crate) query: String,
 }
 
 fn wrong(message: String) -> ServiceError {
@@ -44,7 +44,7 @@ fn wrong(message: String) -> ServiceError {
 }
 
 impl Place {
-    fn parse(url: &SecretUrl) -> Result<Self, ServiceError> {
+    pub(crate) fn parse(url: &SecretUrl) -> Result<Self, ServiceError> {
         let no_container = || wrong(format!("{url} names no container"));
         let parsed = url::Url::parse(url.with_secrets()).map_err(|_| no_container())?;
         let path = parsed.path().trim_start_matches('/');
@@ -70,7 +70,7 @@ impl Place {
     }
 
     /// The service's own container that this is, if it is one.
-    fn own(&self) -> Option<&'static str> {
+    pub(crate) fn own(&self) -> Option<&'static str> {
         let known = CONTAINERS.iter().find(|name| {
             let of_account = fetch::own_blob(&format!("{}/x", self.container));
             of_account.is_some_and(|(container, _)| container == **name)
@@ -78,7 +78,8 @@ impl Place {
         known.copied()
     }
 
-    fn blob(&self, name: &str) -> SecretUrl {
+    /// The URL of a blob in it.
+    pub(crate) fn blob(&self, name: &str) -> SecretUrl {
         let encoded: Vec<String> = name
             .split('/')
             .map(|part| {

@@ -4,6 +4,7 @@
 //! Invariant L-2: a source's rows become visible in the same transaction that records
 //! its success, so a crash at any step leaves both or neither.
 
+use super::duplicate::{self, Original};
 use super::failpoint::reach;
 use super::fetch;
 use super::stage::{Stage, add_file, commit_of};
@@ -143,6 +144,13 @@ async fn load(
     let mut outcomes: Vec<(usize, Outcome)> = Vec::new();
     let mut loaded: Vec<(usize, DecodeReport)> = Vec::new();
     let mut table = None;
+    let place = batch
+        .sources
+        .first()
+        .map(|source| (source.message.database.to_string(), source.message.table.to_string()));
+    let is_awaited =
+        place.as_ref().is_some_and(|(database, table)| state.duplicates.waits_for(database, table));
+    let mut originals = Vec::new();
     let mut stage = Stage::new(&state.store.root.join("extents"), format!("{}-{}", batch.id, batch.attempts));
     for (index, source) in batch.sources.iter().enumerate() {
         let target = match read_target(state, source).await? {
@@ -154,13 +162,16 @@ async fn load(
         };
         table = Some(target.table);
         let fetched = match fetch::fetch(state, &source.message.blob).await? {
-            Ok(fetched) => fetched,
+            Ok(fetched) => Arc::new(fetched),
             Err(outcome) => {
                 outcomes.push((index, outcome));
                 continue;
             }
         };
         let location = source.message.blob.without_secrets();
+        if is_awaited {
+            originals.push(Original { location: location.clone(), file: fetched.clone() });
+        }
         let (next, outcome) = add_file(stage, fetched, Arc::new(target), location).await?;
         stage = next;
         match outcome {
@@ -182,6 +193,15 @@ async fn load(
         {
             *status = FailureStatus::Exhausted;
         }
+    }
+    if let Some((database, table)) = place.filter(|_| is_awaited) {
+        let failure = outcomes.iter().find_map(|(_, outcome)| match outcome {
+            Outcome::Failed { code, details, .. } => Some(format!("{code}: {details}")),
+            Outcome::Succeeded { .. } | Outcome::Skipped { .. } => None,
+        });
+        let asked = batch.sources.first().map(|source| source.message.additional.clone());
+        let asked = asked.unwrap_or_default();
+        duplicate::serve(state, (&database, &table), &asked, &originals, failure.as_deref()).await;
     }
     let crash_at = state.config.crash_at.clone();
     let committer = committer.clone();

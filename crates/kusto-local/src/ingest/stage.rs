@@ -181,7 +181,7 @@ pub(crate) fn commit_of(
 /// Decodes a fetched file.
 pub(crate) async fn add_file(
     stage: Stage,
-    fetched: Fetched,
+    fetched: Arc<Fetched>,
     target: Arc<Target>,
     location: String,
 ) -> Result<(Stage, Result<DecodeReport, Outcome>), ServiceError> {

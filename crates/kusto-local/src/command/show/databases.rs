@@ -215,6 +215,9 @@ pub(super) fn schema(
         }
         return Ok(result);
     }
+    if shape == SchemaShape::Script {
+        return script(catalog, database);
+    }
     let functions: Map<String, Value> = catalog
         .functions(database)?
         .into_iter()
@@ -240,6 +243,50 @@ pub(super) fn schema(
         "MajorVersion": 1, "MinorVersion": 0,
     }}});
     Ok(table([("DatabaseSchema", T::String)]).with_row(vec![schema.to_string().into()]))
+}
+
+/// The commands that make the tables, functions and mappings of a database.
+fn script(catalog: &Catalog<'_>, database: &DatabaseName) -> Result<ResultTable, ServiceError> {
+    let quoted = |text: &str| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
+    let mut result = table([("DatabaseSchemaScript", T::String)]);
+    for record in catalog.tables(database)? {
+        let mut with = Vec::new();
+        for (name, text) in [("folder", &record.folder), ("docstring", &record.docstring)] {
+            if !text.is_empty() {
+                with.push(format!("{name} = {}", quoted(text)));
+            }
+        }
+        let with = if with.is_empty() { String::new() } else { format!(" with ({})", with.join(", ")) };
+        let name = bracketed(record.name.as_str());
+        let command = format!(".create-merge table {name} ({}){with}", record.schema.csl());
+        result = result.with_row(vec![command.into()]);
+        for mapping in catalog.mappings(&record)? {
+            let kind = mapping.kind.wire_name().to_lowercase();
+            let json = mapping.json.replace('\\', "\\\\").replace('\'', "\\'");
+            let command = format!(
+                ".create-or-alter table {name} ingestion {kind} mapping {} '{json}'",
+                quoted(mapping.name.as_str())
+            );
+            result = result.with_row(vec![command.into()]);
+        }
+    }
+    for function in catalog.functions(database)? {
+        let command = format!(
+            ".create-or-alter function with (folder = {}, docstring = {}) {} {} {}",
+            quoted(&function.folder),
+            quoted(&function.docstring),
+            bracketed(&function.name),
+            function.parameters,
+            function.body
+        );
+        result = result.with_row(vec![command.into()]);
+    }
+    Ok(result)
+}
+
+/// A name as every command reads it.
+fn bracketed(name: &str) -> String {
+    format!("['{}']", name.replace('\\', "\\\\").replace('\'', "\\'"))
 }
 
 /// `.show databases entities`: what is in every database.

@@ -3,7 +3,7 @@
 use super::{instant, table};
 use crate::ServiceError;
 use crate::access::{AccessConfig, Caller, Need};
-use kusto_types::ColumnType as T;
+use kusto_types::{ColumnType as T, DatabaseName};
 use kusto_wire::ResultTable;
 use rusqlite::Connection;
 use serde_json::Value;
@@ -127,6 +127,7 @@ pub(super) fn journal(
     connection: &Connection,
     caller: &Caller,
     access: &AccessConfig,
+    only: Option<&DatabaseName>,
 ) -> Result<ResultTable, ServiceError> {
     let mut result = table([
         ("Event", T::String),
@@ -146,6 +147,9 @@ pub(super) fn journal(
         ("OriginalEntityVersion", T::String),
     ]);
     for entry in crate::store::journal::latest(connection)? {
+        if only.is_some_and(|only| only.as_str() != entry.database) {
+            continue;
+        }
         match access.check(connection, caller, &Need::ManageDatabase(entry.database.clone())) {
             Ok(()) => {}
             Err(ServiceError::Forbidden { .. }) => continue,
