@@ -127,7 +127,7 @@ pub(crate) async fn serve(state: Arc<State>, request: Request) -> Response {
         ["healthz" | "readyz"] => text(StatusCode::OK, "text/plain", "ready\n".to_owned()),
         ["v1", "rest", "auth", "metadata"] => kusto::auth_metadata(&state),
         ["v1", "rest", "mgmt"] if call.method == Method::POST => kusto::management(&state, call).await,
-        [version @ ("v1" | "v2"), "rest", "query"] if call.method == Method::POST => {
+        [version @ ("v1" | "v2"), "rest", "query"] if matches!(call.method, Method::POST | Method::GET) => {
             let version = if *version == "v1" { kusto::ResultFormat::V1 } else { kusto::ResultFormat::V2 };
             kusto::query(&state, call, version).await
         }

@@ -7,7 +7,7 @@ use crate::command::{self, CommandResult, Context};
 use crate::running::{RunningKind, Stop};
 use crate::state::State;
 use axum::response::Response;
-use http::StatusCode;
+use http::{Method, StatusCode};
 use kusto_types::DateTime;
 use kusto_wire::{DataSetV1, DataSetV2, Framing, OneApiError, Request, RequestProperties};
 use serde_json::{Value, json};
@@ -178,6 +178,22 @@ impl Asked {
 }
 
 async fn read(call: Call) -> Result<Request, ServiceError> {
+    if call.method == Method::GET {
+        // A link is followed by whoever shows it: it asks, and changes nothing.
+        return match call.query.get("csl").map(|csl| csl.trim()) {
+            None | Some("") => {
+                Err(ServiceError::BadRequest("the query is missing: ?db=...&csl=...".to_owned()))
+            }
+            Some(csl) if csl.starts_with('.') => {
+                Err(ServiceError::BadRequest("commands are sent by POST; a GET is for queries".to_owned()))
+            }
+            Some(csl) => Ok(Request {
+                db: call.query.get("db").cloned(),
+                csl: csl.to_owned(),
+                properties: Value::Null,
+            }),
+        };
+    }
     let body = call.text(MAX_BODY).await.map_err(|_| {
         ServiceError::BadRequest(format!("the request body is over {MAX_BODY} bytes or broke off"))
     })?;
