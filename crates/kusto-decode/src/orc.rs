@@ -148,3 +148,17 @@ fn with_times(batch: &RecordBatch, times: &[bool]) -> Result<RecordBatch, Decode
     ))
     .map_err(wrong)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_is_asked_for_than_there_is() {
+        let source = Bounded(Bytes::from_static(b"abc"));
+        assert_eq!(source.get_bytes(1, 2).unwrap(), "bc");
+        for (offset, length) in [(0, 4), (3, 1), (0, 1 << 50), (u64::MAX, 2)] {
+            source.get_bytes(offset, length).unwrap_err();
+        }
+    }
+}

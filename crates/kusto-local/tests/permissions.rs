@@ -156,7 +156,7 @@ impl Site {
     }
 
     /// Puts a message with the caller's own identity token; what became of its source.
-    async fn queue(&self, token: Option<&str>, table: &str) -> String {
+    async fn queue(&self, token: Option<&str>, table: &str, extend_schema: bool) -> String {
         let (status, body) = self.command(token, "D", ".get kusto identity token").await;
         if status != 200 {
             return status.to_string();
@@ -176,7 +176,7 @@ impl Site {
         let message = json!({
             "Id": id, "BlobPath": blob, "RawDataSize": 2, "DatabaseName": "D", "TableName": table,
             "RetainBlobOnSuccess": true, "FlushImmediately": true, "ReportLevel": 1, "ReportMethod": 0,
-            "AdditionalProperties": { "authorizationContext": identity, "format": "csv" },
+            "AdditionalProperties": { "authorizationContext": identity, "format": "csv", "extend_schema": extend_schema },
         });
         let text = base64::engine::general_purpose::STANDARD.encode(message.to_string());
         let queue = url("SecuredReadyForAggregationQueue").replace('?', "/messages?");
@@ -244,7 +244,11 @@ async fn each_role_may_do_what_the_page_says() {
             let (status, _) = site.send(token, path.1, &path.2, path.3).await;
             cells.push((path.0.to_owned(), status.to_string()));
         }
-        cells.push(("queue message, by its identity token".to_owned(), site.queue(token, &table).await));
+        for (path, extend_schema) in
+            [("queue message, by its identity token", false), ("queue message with extend_schema", true)]
+        {
+            cells.push((path.to_owned(), site.queue(token, &table, extend_schema).await));
+        }
         for (what, text) in COMMANDS {
             let text = text.replace("{t}", &table).replace("{n}", &new).replace("{c}", &container);
             let (status, body) = site.command(token, "D", &text).await;
@@ -385,6 +389,14 @@ async fn what_a_command_names_by_a_query_is_asked_for_too() {
         ("t1", format!(".drop extents ({of_t}, {of_s})"), 403),
         ("t1", ".alter extent tags ('x') <| S | distinct ExtentId = extent_id()".to_owned(), 403),
         ("t1", ".alter extent tags ('x') <| T | distinct ExtentId = extent_id()".to_owned(), 200),
+        ("t0", format!(".move extents ({of_s}) from table S to table T"), 403),
+        ("t0", ".move extents to table T <| print ExtentId = guid(OF_S)".replace("OF_S", &of_s), 403),
+        ("t1", ".move extents to table T <| S | distinct ExtentId = extent_id()".to_owned(), 403),
+        (
+            "t1",
+            ".replace extents in table T <| {.show table T extents}, {.show table S extents}".to_owned(),
+            403,
+        ),
         ("t0", format!(".drop extent {of_t}"), 200),
         // A script has no more rights than its commands.
         ("t2", ".execute database script with (ThrowOnErrors=true) <|\n.drop table S".to_owned(), 403),
@@ -393,4 +405,45 @@ async fn what_a_command_names_by_a_query_is_asked_for_too() {
     }
     let left = site.root("D", ".show database extents | count").await;
     assert_eq!(left["Tables"][0]["Rows"][0][0], json!(1), "the extent of S");
+}
+
+#[tokio::test]
+async fn what_others_began_is_cancelled_by_those_who_run_the_database() {
+    let site = Site::start().await;
+    site.root("NetDefaultDB", ".create database D").await;
+    for text in [
+        ".create table T (a:long)",
+        ".add database D viewers ('aadapp=app0;t')",
+        ".add database D viewers ('aadapp=app1;t')",
+        ".add database D admins ('aadapp=app2;t')",
+        ".add database D ingestors ('aadapp=app3;t')",
+    ] {
+        site.root("D", text).await;
+    }
+    let site = std::sync::Arc::new(site);
+    let asked = site.clone();
+    let body = json!({ "db": "D", "csl": "range x from 1 to 100000000000 step 1 | where x % 7 == 8" });
+    let query = tokio::spawn(async move {
+        let url = format!("{}/v2/rest/query", asked.service.url());
+        let request = asked.http.post(url).bearer_auth("t0").header("x-ms-client-request-id", "its id");
+        request.body(body.to_string()).send().await.unwrap().status().as_u16()
+    });
+    let running =
+        async || site.root("D", ".show running queries | count").await["Tables"][0]["Rows"][0][0] == 1;
+    while !running().await {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let cancel = ".cancel query 'its id'";
+    assert_eq!(site.command(Some("t1"), "D", cancel).await.0, 403);
+    assert!(running().await);
+    assert_eq!(site.command(Some("t2"), "D", cancel).await.0, 200);
+    assert_eq!(query.await.unwrap(), 400);
+    // A queued operation by those who may ingest into its table.
+    let load = ".ingest-from-storage-queued into table T with (format='csv') <| 'http://localhost/kinstore/ingest0/none.csv'";
+    let (status, body) = site.command(Some("t3"), "D", load).await;
+    assert_eq!(status, 200, "{body}");
+    let id = body["Tables"][0]["Rows"][0][0].as_str().unwrap();
+    let cancel = format!(".cancel queued ingestion operation '{id}'");
+    assert_eq!(site.command(Some("t1"), "D", &cancel).await.0, 403);
+    assert_eq!(site.command(Some("t3"), "D", &cancel).await.0, 200);
 }

@@ -215,3 +215,76 @@ pub(crate) fn rest_status(
         details,
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_being_loaded_is_cancelled() {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(crate::store::SCHEMA).unwrap();
+        let later = DateTime::now().ticks() + kusto_types::TICKS_PER_DAY;
+        connection
+            .execute_batch("INSERT INTO rest_operations VALUES ('o', 'D', 'T', 1), ('other', 'D', 'T', 1)")
+            .unwrap();
+        let batches = [
+            (1, "Open", 0, 0),
+            (2, "Sealed", 0, 0),
+            (3, "Sealed", 1, 0),
+            (4, "Sealed", 1, later),
+            (5, "Done", 1, 0),
+        ];
+        for (id, state, attempts, not_before) in batches {
+            connection
+                .execute(
+                    "INSERT INTO batches (id, batch_key, database, table_name, state, opened, attempts, not_before, operation_id)
+                     VALUES (?1, '', 'D', 'T', ?2, 1, ?3, ?4, '')",
+                    params![id, state, attempts, not_before],
+                )
+                .unwrap();
+        }
+        // The place of each source, and what becomes of it.
+        let sources = [
+            ("queue", None, None, "Canceled"),
+            ("accepted", Some(None), None, "Canceled"),
+            ("open", Some(Some(1)), None, "Canceled"),
+            ("sealed", Some(Some(2)), None, "Canceled"),
+            ("loading", Some(Some(3)), None, "Batched"),
+            ("postponed", Some(Some(4)), None, "Canceled"),
+            ("done", Some(Some(5)), Some(1), "Batched"),
+        ];
+        for (name, taken, finished, _) in sources {
+            let operation =
+                "INSERT INTO rest_blobs (operation, source_id, dedup, url) VALUES (?2, ?1, ?1, ?1)";
+            connection.execute(operation, [name, "o"]).unwrap();
+            if let Some(batch) = taken {
+                connection
+                    .execute(
+                        "INSERT INTO sources (source_id, dedup, database, table_name, path, message, state, batch, received, finished)
+                         VALUES (?1, ?1, 'D', 'T', ?1, '', 'Batched', ?2, 1, ?3)",
+                        params![name, batch, finished],
+                    )
+                    .unwrap();
+            }
+        }
+        connection
+            .execute(
+                "INSERT INTO rest_blobs (operation, source_id, dedup, url) VALUES ('other', 'x', 'x', 'x')",
+                [],
+            )
+            .unwrap();
+        assert_eq!(cancel_rest(&connection, "o").unwrap(), 5);
+        for (name, _, _, expected) in sources {
+            let state: String = connection
+                .query_row("SELECT state FROM sources WHERE dedup = ?1", [name], |row| row.get(0))
+                .unwrap();
+            assert_eq!(state, expected, "{name}");
+        }
+        let others: i64 = connection
+            .query_row("SELECT count(*) FROM sources WHERE dedup = 'x'", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(others, 0);
+        assert_eq!(cancel_rest(&connection, "o").unwrap(), 0, "once is enough");
+    }
+}
