@@ -3,44 +3,15 @@
 
 use crate::column::Columns;
 use crate::input::{Input, RawReader, open};
+use crate::origin::origins;
 use crate::{DecodeError, DecodeReport, DecodeRequest, MAX_RECORD, Validation};
 use arrow_array::RecordBatch;
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
-use kusto_types::{DataFormat, MappingSource, Transform};
+use kusto_types::{DataFormat, MappingSource};
 use std::borrow::Cow;
 use std::io::{BufRead, Read};
 
 type Sink<'s> = &'s mut dyn FnMut(RecordBatch) -> Result<(), DecodeError>;
-
-/// Where the value of a column comes from.
-enum Origin {
-    Field(usize, Option<Transform>),
-    Const(String),
-    Location,
-    LineNumber,
-    Absent,
-}
-
-fn origins(request: &DecodeRequest<'_>) -> Vec<Origin> {
-    let Some(mapping) = request.mapping else {
-        return (0..request.schema.columns().len()).map(|index| Origin::Field(index, None)).collect();
-    };
-    request
-        .schema
-        .columns()
-        .iter()
-        .map(|column| match mapping.elements.iter().find(|element| element.column == column.name) {
-            None => Origin::Absent,
-            Some(element) => match &element.source {
-                MappingSource::Ordinal(ordinal) => Origin::Field(*ordinal, element.transform),
-                MappingSource::Const(text) => Origin::Const(text.clone()),
-                MappingSource::SourceLocation => Origin::Location,
-                MappingSource::SourceLineNumber => Origin::LineNumber,
-                MappingSource::Path(_) => Origin::Absent,
-            },
-        })
-        .collect()
-}
 
 /// Reads records of fields from a stream.
 pub(crate) struct Records {
@@ -255,7 +226,14 @@ pub(crate) fn decode(
     request: &DecodeRequest<'_>,
     sink: Sink<'_>,
 ) -> Result<DecodeReport, DecodeError> {
-    let origins = origins(request);
+    let origins = origins(
+        request,
+        |index, _| index,
+        |source| match source {
+            MappingSource::Ordinal(ordinal) => Some(*ordinal),
+            _ => None,
+        },
+    );
     let mut columns = Columns::new(request.schema);
     let mut records = Records::new(open(input)?, request.format);
     let mut report = DecodeReport::default();
@@ -282,17 +260,7 @@ pub(crate) fn decode(
         }
         report.header_only = false;
         for (column, origin) in columns.columns.iter_mut().zip(&origins) {
-            match origin {
-                Origin::Field(index, transform) => match (field(bytes, ends, *index), transform) {
-                    (Some(text), None) => column.push_text(&text),
-                    (Some(text), Some(transform)) => column.push_transformed(&text, *transform),
-                    (None, _) => column.push_null(),
-                },
-                Origin::Const(text) => column.push_text(text),
-                Origin::Location => column.push_text(request.source_location),
-                Origin::LineNumber => column.push_text(&number.to_string()),
-                Origin::Absent => column.push_null(),
-            }
+            origin.fill(column, request, number, |index| field(bytes, ends, *index));
         }
         report.rows += 1;
         if columns.row_done(bytes.len()) {

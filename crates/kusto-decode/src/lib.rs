@@ -16,6 +16,7 @@ mod json;
 mod json_frame;
 mod orc;
 mod orc_tail;
+mod origin;
 mod parquet;
 mod record_batch;
 mod request;

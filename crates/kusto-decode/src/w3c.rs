@@ -4,41 +4,11 @@
 use crate::column::Columns;
 use crate::delimited::Records;
 use crate::input::{Input, open};
+use crate::origin::{Origin, origins};
 use crate::{DecodeError, DecodeReport, DecodeRequest};
 use arrow_array::RecordBatch;
-use kusto_types::{DataFormat, MappingSource, PathStep, Transform};
+use kusto_types::{DataFormat, MappingSource, PathStep};
 use std::borrow::Cow;
-
-/// Where the value of a column comes from.
-enum Origin<'r> {
-    Field(&'r str, Option<Transform>),
-    Const(&'r str),
-    Location,
-    LineNumber,
-    Absent,
-}
-
-fn origins<'r>(request: &DecodeRequest<'r>) -> Vec<Origin<'r>> {
-    let columns = request.schema.columns().iter();
-    let Some(mapping) = request.mapping else {
-        return columns.map(|column| Origin::Field(column.name.as_str(), None)).collect();
-    };
-    columns
-        .map(|column| match mapping.elements.iter().find(|element| element.column == column.name) {
-            None => Origin::Absent,
-            Some(element) => match &element.source {
-                MappingSource::Path(path) => match path.steps() {
-                    [PathStep::Property(name)] => Origin::Field(name, element.transform),
-                    _ => Origin::Absent,
-                },
-                MappingSource::Const(text) => Origin::Const(text),
-                MappingSource::SourceLocation => Origin::Location,
-                MappingSource::SourceLineNumber => Origin::LineNumber,
-                MappingSource::Ordinal(_) => Origin::Absent,
-            },
-        })
-        .collect()
-}
 
 /// The values of a line; one in quotes may have spaces, and two quotes stand for one.
 fn values(line: &str) -> Option<Vec<Cow<'_, str>>> {
@@ -71,7 +41,17 @@ pub(crate) fn decode(
     request: &DecodeRequest<'_>,
     sink: &mut dyn FnMut(RecordBatch) -> Result<(), DecodeError>,
 ) -> Result<DecodeReport, DecodeError> {
-    let origins = origins(request);
+    let origins = origins(
+        request,
+        |_, name| name,
+        |source| match source {
+            MappingSource::Path(path) => match path.steps() {
+                [PathStep::Property(name)] => Some(name.as_str()),
+                _ => None,
+            },
+            _ => None,
+        },
+    );
     let mut columns = Columns::new(request.schema);
     let mut lines = Records::new(open(input)?, DataFormat::Txt);
     let mut report = DecodeReport::default();
@@ -86,7 +66,7 @@ pub(crate) fn decode(
                 directive.split_once(':').filter(|(name, _)| name.trim().eq_ignore_ascii_case("fields"));
             if let Some((_, names)) = named {
                 let names: Vec<&str> = names.split_whitespace().collect();
-                let position = |origin: &Origin<'_>| match origin {
+                let position = |origin: &Origin<'_, &str>| match origin {
                     Origin::Field(wanted, _) => names.iter().position(|name| name == wanted),
                     _ => None,
                 };
@@ -104,19 +84,9 @@ pub(crate) fn decode(
             return Err(DecodeError::FieldCount { record: number, expected: *width, found: values.len() });
         }
         for ((column, origin), position) in columns.columns.iter_mut().zip(&origins).zip(positions) {
-            match origin {
-                Origin::Field(_, transform) => match position.map(|position| &values[position]) {
-                    Some(value) if value != "-" => match transform {
-                        None => column.push_text(value),
-                        Some(transform) => column.push_transformed(value, *transform),
-                    },
-                    _ => column.push_null(),
-                },
-                Origin::Const(text) => column.push_text(text),
-                Origin::Location => column.push_text(request.source_location),
-                Origin::LineNumber => column.push_text(&number.to_string()),
-                Origin::Absent => column.push_null(),
-            }
+            origin.fill(column, request, number, |_| {
+                position.map(|position| &values[position]).filter(|value| *value != "-")
+            });
         }
         report.rows += 1;
         if columns.row_done(bytes.len()) {

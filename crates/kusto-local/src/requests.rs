@@ -57,10 +57,30 @@ pub(crate) fn without_secrets(text: &str) -> String {
         }
     }
     result.push_str(rest);
+    let result = without_keys(&result);
     match result.find("sig=") {
         None => result,
         Some(at) => format!("{}sig=*****", &result[..at]),
     }
+}
+
+/// A text without what follows a semicolon within a URL: the account's key.
+fn without_keys(text: &str) -> String {
+    let is_end = |c: char| c.is_whitespace() || matches!(c, '\'' | '"' | '`' | ')');
+    let mut result = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("://") {
+        let (before, url) = rest.split_at(at + 3);
+        result.push_str(before);
+        let end = url.find(is_end).unwrap_or(url.len());
+        match url[..end].split_once(';') {
+            Some((place, key)) if !key.is_empty() => result.push_str(&format!("{place};*****")),
+            _ => result.push_str(&url[..end]),
+        }
+        rest = &url[end..];
+    }
+    result.push_str(rest);
+    result
 }
 
 impl Requests {
@@ -222,6 +242,8 @@ mod tests {
             (".ingest into table T (h\"https://a/b?sig=hush\")", ".ingest into table T (h\"*****\")"),
             ("print 'https://a/b?sv=1&sig=hush&se=2'", "print 'https://a/b?sv=1&sig=*****"),
             ("print h'hush", "print h'*****"),
+            (".list blobs ('https://a/b;hush==') MaxFiles=1", ".list blobs ('https://a/b;*****') MaxFiles=1"),
+            ("print 'https://a'; print 'b://c;secret'", "print 'https://a'; print 'b://c;*****'"),
         ] {
             assert_eq!(without_secrets(text), shown);
         }

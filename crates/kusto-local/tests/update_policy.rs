@@ -56,8 +56,8 @@ impl Site {
         for _ in 0..200 {
             let shown = self.run(&format!(".show queued ingestion operations \"{id}\"")).await.unwrap();
             if shown[0][5] == 0 {
-                let reason = shown[0][9][0].as_str().unwrap_or_default().to_owned();
-                return (shown[0][6].as_u64().unwrap(), shown[0][7].as_u64().unwrap(), reason);
+                let reason = shown[0][9].as_str().unwrap_or_default().to_owned();
+                return (shown[0][7].as_u64().unwrap(), shown[0][8].as_u64().unwrap(), reason);
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }

@@ -107,6 +107,21 @@ pub(super) fn rename(
     Ok(show::table_rows(&renamed))
 }
 
+/// Changes one table; what it is then.
+fn changed(
+    state: &State,
+    context: &Context<'_>,
+    name: &str,
+    change: impl FnOnce(&Catalog<'_>, &TableRecord) -> Result<(), EngineError>,
+) -> Result<TableRecord, ServiceError> {
+    state.store.transact(|transaction| {
+        let database = crate::query::database_of(transaction, context.database)?;
+        let catalog = Catalog(transaction);
+        change(&catalog, &catalog.table(&database, name)?)?;
+        Ok(catalog.table(&database, name)?)
+    })
+}
+
 /// Changes one table and shows what it is then.
 pub(super) fn change(
     state: &State,
@@ -114,13 +129,7 @@ pub(super) fn change(
     name: &str,
     change: impl FnOnce(&Catalog<'_>, &TableRecord) -> Result<(), EngineError>,
 ) -> Result<ResultTable, ServiceError> {
-    let record = state.store.transact(|transaction| {
-        let database = crate::query::database_of(transaction, context.database)?;
-        let catalog = Catalog(transaction);
-        change(&catalog, &catalog.table(&database, name)?)?;
-        Ok::<_, ServiceError>(catalog.table(&database, name)?)
-    })?;
-    Ok(show::schema_rows(&[record]))
+    Ok(show::schema_rows(&[changed(state, context, name, change)?]))
 }
 
 /// Changes the columns of one table and shows those that it names, as they are then.
@@ -131,12 +140,7 @@ pub(super) fn change_columns(
     shown: &[String],
     change: impl FnOnce(&Catalog<'_>, &TableRecord) -> Result<(), EngineError>,
 ) -> Result<ResultTable, ServiceError> {
-    let record = state.store.transact(|transaction| {
-        let database = crate::query::database_of(transaction, context.database)?;
-        let catalog = Catalog(transaction);
-        change(&catalog, &catalog.table(&database, name)?)?;
-        Ok::<_, ServiceError>(catalog.table(&database, name)?)
-    })?;
+    let record = changed(state, context, name, change)?;
     let mut result = ResultTable::new(
         "Table_0",
         [
