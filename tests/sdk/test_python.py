@@ -294,6 +294,7 @@ def test_py_a_load_of_history_is_followed_and_cancelled(kusto, table):
     done = kusto.execute_mgmt(
         "NetDefaultDB", f".ingest-from-storage-queued into table {table} EnableTracking=true SkipBatching=true with (format='csv') <| {listing}"
     ).primary_results[0][0]
+    assert done["ClientRequestId"].startswith("KPC.execute;")
     wait_for_rows(kusto, table, 3)
     details = kusto.execute_mgmt("NetDefaultDB", done["OperationInfo"] + " details").primary_results[0]
     assert {row["IngestionStatus"] for row in details} == {"Succeeded"}

@@ -21,14 +21,13 @@ pub(crate) fn origins<'r, F>(
     plain: impl Fn(usize, &'r str) -> F,
     mapped: impl Fn(&'r MappingSource) -> Option<F>,
 ) -> Vec<Origin<'r, F>> {
-    let columns = request.schema.columns().iter().enumerate();
+    let columns = request.schema.columns().iter();
     let Some(mapping) = request.mapping else {
-        return columns
-            .map(|(index, column)| Origin::Field(plain(index, column.name.as_str()), None))
-            .collect();
+        let plain = |(index, name)| Origin::Field(plain(index, name), None);
+        return columns.map(|column| column.name.as_str()).enumerate().map(plain).collect();
     };
     columns
-        .map(|(_, column)| match mapping.elements.iter().find(|element| element.column == column.name) {
+        .map(|column| match mapping.elements.iter().find(|element| element.column == column.name) {
             None => Origin::Absent,
             Some(element) => match &element.source {
                 MappingSource::Const(text) => Origin::Const(text),

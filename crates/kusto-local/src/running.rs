@@ -141,16 +141,24 @@ impl Running {
         reason: &str,
         may: impl Fn(&str, &str) -> Result<(), E>,
     ) -> Result<Option<Stopped>, E> {
-        let entries = self.lock();
-        let mut stopped = None;
-        for entry in entries.running.values() {
-            if entry.kind == kind && entry.id.eq_ignore_ascii_case(id) {
-                may(&entry.principal, &entry.database)?;
-                let _earlier = entry.stop.cancelled.set(reason.to_owned());
-                stopped = Some(Stopped { name: entry.name, started: entry.started });
-            }
+        // Nothing is held while `may` asks the database: others ask this while they hold that.
+        let found: Vec<(String, String, Stopped, Arc<Stop>)> = self
+            .lock()
+            .running
+            .values()
+            .filter(|entry| entry.kind == kind && entry.id.eq_ignore_ascii_case(id))
+            .map(|entry| {
+                let stopped = Stopped { name: entry.name, started: entry.started };
+                (entry.principal.clone(), entry.database.clone(), stopped, entry.stop.clone())
+            })
+            .collect();
+        let mut last = None;
+        for (principal, database, stopped, stop) in found {
+            may(&principal, &database)?;
+            let _earlier = stop.cancelled.set(reason.to_owned());
+            last = Some(stopped);
         }
-        Ok(stopped)
+        Ok(last)
     }
 
     /// `.show running queries`

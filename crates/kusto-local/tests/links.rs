@@ -1,17 +1,16 @@
 //! Queries by GET, as links have them.
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
-use kusto_local::ServiceConfig;
+mod support;
+
 use serde_json::{Value, json};
+use support::Site;
 
 #[tokio::test]
 async fn a_link_asks_and_changes_nothing() {
-    let folder = tempfile::tempdir().unwrap();
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let service = kusto_local::start(ServiceConfig::new(folder.path()), listener).await.unwrap();
-    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let site = Site::start().await;
     let get = async |path: &str| -> (u16, Value) {
-        let answer = http.get(format!("{}{path}", service.url())).send().await.unwrap();
+        let answer = site.http.get(format!("{}{path}", site.service.url())).send().await.unwrap();
         (answer.status().as_u16(), serde_json::from_str(&answer.text().await.unwrap()).unwrap())
     };
     let (status, body) = get("/v1/rest/query?db=NetDefaultDB&csl=print%20x%20%3D%201").await;
@@ -29,5 +28,4 @@ async fn a_link_asks_and_changes_nothing() {
         assert_eq!(status, 400, "{path}: {body}");
     }
     assert_eq!(get("/v1/rest/mgmt?csl=.show+version").await.0, 404);
-    service.stop().await;
 }
