@@ -270,7 +270,7 @@ def test_py_extents_show_tags_and_tables_are_cleared_and_dropped(cluster, kusto,
 def test_py_containers_are_listed(kusto):
     root = kusto.execute_mgmt("NetDefaultDB", ".show export containers").primary_results[0][0]["StorageRoot"]
     container = ContainerClient.from_container_url(root)
-    for name in ("listed/a.csv", "listed/b/c.csv", "listed/b/d.csv", "listed/z & <y>.csv"):
+    for name in ("listed/a.csv", "listed/b/c.csv", "listed/b/d.csv", "listed/z & <y>.csv", "not listed.csv"):
         container.upload_blob(name, b"1,a\n", overwrite=True)
     found = list(container.list_blobs(name_starts_with="listed/", results_per_page=1))
     assert [blob.name for blob in found] == ["listed/a.csv", "listed/b/c.csv", "listed/b/d.csv", "listed/z & <y>.csv"]

@@ -220,6 +220,8 @@ mod tests {
             Stop::of_query(&properties).deadline.map(|(_, limit)| limit)
         };
         assert_eq!(limit("servertimeout", "00:00:10".into()), Some(Duration::from_secs(10)));
+        // Python's way to write it.
+        assert_eq!(limit("servertimeout", "0:10:00".into()), Some(Duration::from_secs(600)));
         assert_eq!(limit("servertimeout", "10:00:00".into()), Some(LONGEST));
         assert_eq!(limit("servertimeout", "-1".into()), Some(DEFAULT));
         assert_eq!(limit("norequesttimeout", true.into()), Some(LONGEST));

@@ -98,6 +98,8 @@ async fn containers_are_listed_in_pages_and_by_prefixes() {
     loop {
         let page = site.list(&format!("prefix=h/&delimiter=/&maxresults=1&marker={marker}")).await;
         assert!(page.blobs.len() + page.prefixes.len() <= 1);
+        // Clients ask for the next page with what this one says.
+        assert_eq!((page.prefix.as_str(), page.delimiter.as_str(), page.max_results), ("h/", "/", Some(1)));
         blobs.extend(names(&page));
         prefixes.extend(page.prefixes);
         marker = page.next_marker;

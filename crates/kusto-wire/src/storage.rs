@@ -205,6 +205,15 @@ pub struct ListedBlob {
 /// A page of a container's blobs.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct BlobPage {
+    /// What was asked for: how names begin. Clients ask for the next page with what they are
+    /// told here.
+    pub prefix: String,
+    /// What was asked for: where names are cut into folders.
+    pub delimiter: String,
+    /// What was asked for: what began this page.
+    pub marker: String,
+    /// What was asked for: most names of a page.
+    pub max_results: Option<u32>,
     /// The blobs.
     pub blobs: Vec<ListedBlob>,
     /// What names have in common up to the delimiter, when one was asked for.
@@ -216,9 +225,21 @@ pub struct BlobPage {
 /// The body of List Blobs.
 pub fn encode_blob_page(container: &str, page: &BlobPage) -> String {
     let mut xml = format!(
-        "<?xml version=\"1.0\" encoding=\"utf-8\"?><EnumerationResults ContainerName=\"{}\"><Blobs>",
+        "<?xml version=\"1.0\" encoding=\"utf-8\"?><EnumerationResults ContainerName=\"{}\">",
         escape(container)
     );
+    let most = page.max_results.map(|most| most.to_string()).unwrap_or_default();
+    for (name, value) in [
+        ("Prefix", &page.prefix),
+        ("Marker", &page.marker),
+        ("MaxResults", &most),
+        ("Delimiter", &page.delimiter),
+    ] {
+        if !value.is_empty() {
+            xml.push_str(&format!("<{name}>{}</{name}>", escape(value.as_str())));
+        }
+    }
+    xml.push_str("<Blobs>");
     for blob in &page.blobs {
         xml.push_str(&format!(
             "<Blob><Name>{}</Name><Properties><Last-Modified>{}</Last-Modified><Etag>{}</Etag><Content-Length>{}</Content-Length><Content-Type>application/octet-stream</Content-Type><BlobType>BlockBlob</BlobType></Properties></Blob>",
@@ -251,6 +272,10 @@ pub fn decode_blob_page(xml: &str) -> Result<BlobPage, XmlError> {
                 "Last-Modified" => current.modified = text,
                 "Etag" => current.etag = text,
                 "NextMarker" => page.next_marker = text,
+                "Prefix" => page.prefix = text,
+                "Delimiter" => page.delimiter = text,
+                "Marker" => page.marker = text,
+                "MaxResults" => page.max_results = text.parse().ok(),
                 _ => {}
             }
         },
@@ -318,6 +343,10 @@ mod tests {
             ],
             prefixes: vec!["d&/".into()],
             next_marker: "n".into(),
+            prefix: "a&".into(),
+            delimiter: "/".into(),
+            marker: "m".into(),
+            max_results: Some(7),
         };
         assert_eq!(decode_blob_page(&encode_blob_page("c", &page)).unwrap(), page);
         let azurite = "<?xml version=\"1.0\" encoding=\"UTF-8\" standalone=\"yes\"?><EnumerationResults ServiceEndpoint=\"x\" ContainerName=\"c\"><Prefix/><MaxResults>2</MaxResults><Blobs><Blob><Name>a</Name><Properties><Content-Length>3</Content-Length></Properties></Blob></Blobs><NextMarker/></EnumerationResults>";

@@ -69,7 +69,7 @@ fn each(
             if let Some(before) = before {
                 meant.retain(|extent| DateTime::parse(&extent.created).is_some_and(|made| made < before));
             }
-            meant.sort_by(|one, other| one.created.cmp(&other.created));
+            meant.sort_by_key(|extent| DateTime::parse(&extent.created));
             meant.truncate(limit);
             limit -= meant.len();
             if meant.is_empty() {

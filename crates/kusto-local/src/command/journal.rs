@@ -95,7 +95,10 @@ pub(super) fn before(state: &State, context: &Context<'_>, command: &Command, te
     }
     let seen = state.store.read(|connection| {
         let database = crate::query::database_of(connection, context.database)?;
-        let changes = subjects.into_iter().map(|(event, entity, updated_entity)| Change {
+        // An empty name is that of the request's database.
+        let named = |entity: String| if entity.is_empty() { database.to_string() } else { entity };
+        let subjects = subjects.into_iter().map(|(event, old, new)| (event, named(old), named(new)));
+        let changes = subjects.map(|(event, entity, updated_entity)| Change {
             before: state_of(connection, &database, &entity),
             event,
             database: database.to_string(),

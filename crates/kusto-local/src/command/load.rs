@@ -3,6 +3,7 @@
 use super::{Context, bad};
 use crate::ServiceError;
 use crate::access::Need;
+use crate::ingest::accept::GUESSED_RATIO;
 use crate::ingest::listing::{FoundBlob, list};
 use crate::ingest::{duplicate, fetch, submit};
 use crate::running::RunningKind;
@@ -10,7 +11,7 @@ use crate::state::State;
 use crate::store::operations;
 use kusto_engine::Catalog;
 use kusto_kql::{Batching, BlobListing, Cancelled, Duplicated, QueuedLoad, QueuedSource};
-use kusto_types::{ColumnType as T, DataFormat, DateTime, SourceId, TableName};
+use kusto_types::{ColumnType as T, Compression, DataFormat, DateTime, SourceId, TableName};
 use kusto_wire::{AdditionalProperties, IngestionMessage, ReportLevel, ReportMethod, ResultTable, SecretUrl};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -80,12 +81,10 @@ pub(super) fn load(
             let raw_data_size = match (blob.size, load.compression_factor) {
                 (0, _) => None,
                 (size, Some(factor)) => Some((size as f64 * factor) as u64),
-                // Of a packed blob the service makes its own guess.
-                (size, None) => {
-                    let path = blob.url.without_secrets();
-                    let packed = kusto_types::Compression::from_path(&path) != kusto_types::Compression::None;
-                    (!packed).then_some(size)
-                }
+                (size, None) => match Compression::from_path(&blob.url.without_secrets()) {
+                    Compression::None => Some(size),
+                    _ => Some(size.saturating_mul(GUESSED_RATIO)),
+                },
             };
             let format = additional.format.or_else(|| DataFormat::from_path(&blob.url.without_secrets()));
             IngestionMessage {

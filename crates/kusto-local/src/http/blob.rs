@@ -55,8 +55,10 @@ async fn list(state: &Arc<State>, call: Call, container: String) -> Result<Respo
     const MOST: usize = 5000;
     let asked = |name: &str| call.query.get(name).cloned().unwrap_or_default();
     let (prefix, delimiter) = (asked("prefix"), asked("delimiter"));
-    let most = asked("maxresults").parse().unwrap_or(MOST).clamp(1, MOST);
-    let marker = URL_SAFE_NO_PAD.decode(asked("marker")).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    let asked_most: Option<usize> = asked("maxresults").parse().ok();
+    let most = asked_most.unwrap_or(MOST).clamp(1, MOST);
+    let asked_marker = asked("marker");
+    let marker = URL_SAFE_NO_PAD.decode(&asked_marker).ok().and_then(|bytes| String::from_utf8(bytes).ok());
     let Some(mut after) = marker else {
         return Ok(storage_error(
             400,
@@ -67,7 +69,13 @@ async fn list(state: &Arc<State>, call: Call, container: String) -> Result<Respo
     let name = container.clone();
     let page = crate::store::blocking(&state.store, move |store| {
         store.read(|connection| {
-            let mut page = BlobPage::default();
+            let mut page = BlobPage {
+                prefix: prefix.clone(),
+                delimiter: delimiter.clone(),
+                marker: asked_marker,
+                max_results: asked_most.and_then(|most| u32::try_from(most).ok()),
+                ..BlobPage::default()
+            };
             while page.blobs.len() + page.prefixes.len() < most {
                 let left = most - page.blobs.len() - page.prefixes.len();
                 let found = blobs::list(connection, &container, &prefix, &after, left)?;

@@ -11,7 +11,7 @@ use kusto_kql::Duplicated;
 use kusto_wire::{AdditionalProperties, SecretUrl};
 use serde_json::{Value, json};
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Most requests that wait at once: a further one takes the place of the oldest.
@@ -126,7 +126,7 @@ async fn write(
         let name = format!("{}/{number}-{}", wanted.folder, crate::http::percent_decode(name));
         let length =
             std::fs::metadata(&original.file.path).map_err(ServiceError::file(&original.file.path))?.len();
-        put(state, &wanted.container, &name, Body::File(&original.file.path, length)).await?;
+        put(state, &wanted.container, &name, Body::File(original.file.path.clone(), length)).await?;
         files.push(json!({ "Source": original.location, "Copy": name }));
     }
     let command = json!({
@@ -137,18 +137,14 @@ async fn write(
     put(state, &wanted.container, &name, Body::Text(command.to_string())).await
 }
 
-enum Body<'b> {
-    File(&'b Path, u64),
+enum Body {
+    /// A file and its length.
+    File(PathBuf, u64),
     Text(String),
 }
 
 /// Puts a blob into a container, the service's own or another.
-async fn put(
-    state: &Arc<State>,
-    container: &SecretUrl,
-    name: &str,
-    body: Body<'_>,
-) -> Result<(), ServiceError> {
+async fn put(state: &Arc<State>, container: &SecretUrl, name: &str, body: Body) -> Result<(), ServiceError> {
     let place = Place::parse(container)?;
     if let Some(own) = place.own() {
         let query: HashMap<String, String> =
@@ -156,16 +152,20 @@ async fn put(
         if !state.signer.allows(&format!("blob/{own}"), 'w', &query) {
             return Err(refused(container));
         }
-        let file = blobs::new_file();
-        let path = state.store.root.join("blobs").join(&file);
-        let size = match &body {
-            Body::File(original, _) => std::fs::copy(original, &path),
-            Body::Text(text) => std::fs::write(&path, text).map(|()| text.len() as u64),
-        }
-        .map_err(ServiceError::file(&path))?;
         let name = format!("{}{name}", place.prefix);
-        state.store.transact(|transaction| blobs::commit(transaction, own, &name, &[file], size))?;
-        return Ok(());
+        return crate::store::blocking(&state.store, move |store| {
+            let file = blobs::new_file();
+            let path = store.root.join("blobs").join(&file);
+            let size = match &body {
+                Body::File(original, _) => std::fs::copy(original, &path),
+                Body::Text(text) => std::fs::write(&path, text).map(|()| text.len() as u64),
+            }
+            .and_then(|size| std::fs::File::open(&path)?.sync_all().map(|()| size))
+            .map_err(ServiceError::file(&path))?;
+            store.transact(|transaction| blobs::commit(transaction, own, &name, &[file], size))?;
+            Ok(())
+        })
+        .await;
     }
     let url = place.blob(&format!("{}{name}", place.prefix));
     let parsed = url::Url::parse(url.with_secrets()).map_err(|_| refused(container))?;
@@ -180,7 +180,7 @@ async fn put(
         .header("x-ms-version", crate::sas::VERSION);
     let request = match body {
         Body::File(path, length) => {
-            let file = tokio::fs::File::open(path).await.map_err(ServiceError::file(path))?;
+            let file = tokio::fs::File::open(&path).await.map_err(ServiceError::file(&path))?;
             request.header("content-length", length).body(file)
         }
         Body::Text(text) => request.body(text),

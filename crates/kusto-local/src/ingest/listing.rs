@@ -178,7 +178,7 @@ fn own_page(
         Some(last) if !is_last => last.name.clone(),
         _ => String::new(),
     };
-    Ok(BlobPage { blobs, prefixes: Vec::new(), next_marker })
+    Ok(BlobPage { blobs, next_marker, ..BlobPage::default() })
 }
 
 async fn remote_page(state: &State, place: &Place, marker: &str) -> Result<BlobPage, ServiceError> {
