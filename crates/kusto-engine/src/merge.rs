@@ -1,8 +1,9 @@
 //! Merges small extents into larger ones, so that a table of many small ingestions stays
-//! quick to read. Which to merge is decided by size alone; the rows and the tags stay.
+//! quick to read. Which to merge is decided by size and day; the rows and the tags stay.
 
 use crate::row_store::write_with_times;
 use crate::{Catalog, EngineError, ExtentFile, ExtentRecord, ExtentScan, StoredSchema, TableId};
+use kusto_types::{DateTime, TICKS_PER_DAY};
 use rusqlite::Connection;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -27,11 +28,17 @@ fn drop_by(extent: &ExtentRecord) -> BTreeSet<&str> {
     extent.tags.iter().map(String::as_str).filter(|tag| tag.starts_with("drop-by:")).collect()
 }
 
+/// The day that an extent was made on. Those of different days stay apart, so that retention
+/// sees the age of the rows: on a cluster a merge spans no more than 24 hours either.
+fn day(extent: &ExtentRecord) -> i64 {
+    DateTime::parse(&extent.created).map_or(0, |made| made.ticks() / TICKS_PER_DAY)
+}
+
 /// The extents to merge next, oldest first; empty when there is nothing to gain.
 pub fn choose(extents: &[ExtentRecord]) -> Vec<ExtentRecord> {
-    let mut groups: BTreeMap<(u32, BTreeSet<&str>), Vec<&ExtentRecord>> = BTreeMap::new();
+    let mut groups: BTreeMap<(u32, i64, BTreeSet<&str>), Vec<&ExtentRecord>> = BTreeMap::new();
     for extent in extents.iter().filter(|extent| extent.rows < ROWS / 2) {
-        groups.entry((tier(extent), drop_by(extent))).or_default().push(extent);
+        groups.entry((tier(extent), day(extent), drop_by(extent))).or_default().push(extent);
     }
     for group in groups.values().filter(|group| group.len() >= LEAST) {
         let (mut rows, mut bytes) = (0, 0);
@@ -139,6 +146,18 @@ mod tests {
         let chosen = choose(&some);
         assert_eq!(chosen.len(), LEAST);
         assert!(chosen.iter().all(|extent| extent.tags.is_empty()));
+    }
+
+    #[test]
+    fn extents_of_different_days_never_meet() {
+        let mut some = extents(&[1; 2 * LEAST - 1]);
+        for (number, extent) in some.iter_mut().enumerate() {
+            let day = if number < LEAST { "2024-02-01" } else { "2024-02-02" };
+            extent.created = format!("{day}T{number:02}:00:00Z");
+        }
+        let chosen = choose(&some);
+        assert_eq!(chosen.len(), LEAST);
+        assert!(chosen.iter().all(|extent| extent.created.starts_with("2024-02-01")));
     }
 
     #[test]

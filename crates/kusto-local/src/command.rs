@@ -13,6 +13,7 @@ mod table;
 
 use crate::ServiceError;
 use crate::access::{Caller, Grants};
+use crate::error::with_causes;
 use crate::http::Address;
 use crate::running::Stop;
 use crate::state::State;
@@ -272,14 +273,9 @@ fn execute(state: &Arc<State>, command: Command, context: &Context<'_>) -> Resul
             extents::change_tags(state, context, change, &tags, extents)
         }
         Command::CreateMapping { table, kind, name, json, mode } => {
-            let mapping = IngestionMapping::parse(kind, &json).map_err(|error| {
-                let mut message = error.to_string();
-                let mut cause = std::error::Error::source(&error);
-                while let Some(next) = cause {
-                    message = format!("{message}: {next}");
-                    cause = next.source();
-                }
-                ServiceError::BadData { code: "BadRequest_InvalidMapping".to_owned(), message }
+            let mapping = IngestionMapping::parse(kind, &json).map_err(|error| ServiceError::BadData {
+                code: "BadRequest_InvalidMapping".to_owned(),
+                message: with_causes(&error),
             })?;
             let name = MappingName::new(name).map_err(bad)?;
             let (database, record) = state.store.transact(|transaction| {

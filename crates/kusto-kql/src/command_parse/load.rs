@@ -12,6 +12,9 @@ impl Parser<'_> {
         let locators = self.parenthesised("( and a container or prefix", |parser| {
             parser.string("the URL of a container or prefix in quotes")
         })?;
+        if locators.is_empty() {
+            return Err(self.unexpected("the URL of a container or prefix in the parentheses"));
+        }
         let mut listing = BlobListing { locators, suffix: None, max_files: None, path_format: Vec::new() };
         loop {
             let at = self.at();

@@ -3,6 +3,7 @@
 
 use crate::ServiceError;
 use crate::access::Caller;
+use crate::error::with_causes;
 use crate::ingest::duplicate::{self, Original};
 use crate::ingest::stage::{Stage, commit_of};
 use crate::ingest::target::Target;
@@ -34,7 +35,7 @@ pub(super) fn read_properties(properties: &[(String, String)]) -> Result<Additio
         .map(|(name, value)| (name.clone(), Value::from(value.trim_matches(['\'', '"']).to_owned())))
         .collect();
     AdditionalProperties::read(&object)
-        .map_err(|error| data_fault("BadRequest_MalformedIngestionProperty", error))
+        .map_err(|error| data_fault("BadRequest_MalformedIngestionProperty", with_causes(&error)))
 }
 
 /// Commits finished files with the given properties.

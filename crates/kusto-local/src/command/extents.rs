@@ -8,7 +8,7 @@ use crate::running::Stop;
 use crate::state::State;
 use kusto_engine::{Catalog, TableRecord};
 use kusto_kql::{Effect, ExtentChoice, TagChange};
-use kusto_types::{ColumnType, DateTime};
+use kusto_types::{ColumnType, DateTime, Timespan};
 use kusto_wire::{RequestProperties, ResultTable};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -48,7 +48,9 @@ fn each(
         ExtentChoice::Ids(ids) => (Some(ids.iter().map(|id| id.to_lowercase()).collect()), None),
         ExtentChoice::Query(query) => (Some(ids(state, context, &query)?), None),
         ExtentChoice::All { table, older, limit: most } => {
-            before = older.and_then(|age| DateTime::from_ticks(DateTime::now().ticks() - age.0));
+            // Nothing is older than time itself: an age beyond it means none of them.
+            let since = |age: Timespan| DateTime::now().ticks().saturating_sub(age.0).max(0);
+            before = older.map(|age| DateTime::from_ticks(since(age)).unwrap_or_else(DateTime::now));
             limit = most.and_then(|most| usize::try_from(most).ok()).unwrap_or(usize::MAX);
             (None, table)
         }
@@ -177,6 +179,9 @@ fn relocate(
     };
     may(to)?;
     let mut missing = wanted.clone();
+    if catalog.extents(to.id)?.iter().any(|extent| missing.contains(&extent.id)) {
+        return Err(bad(format!("extents of {} are in that table already", to.name)));
+    }
     for table in from.iter().filter(|table| table.id != to.id) {
         let mut ids: Vec<String> = catalog.extents(table.id)?.into_iter().map(|extent| extent.id).collect();
         ids.retain(|id| missing.remove(id));

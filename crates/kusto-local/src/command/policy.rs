@@ -167,7 +167,7 @@ pub(super) fn change_cluster(
 
 /// The members of a policy over those of another.
 fn merged(base: Option<&str>, json: &str) -> Result<Value, ServiceError> {
-    let given: Value = serde_json::from_str(json).map_err(invalid)?;
+    let given: Value = serde_json::from_str(json).map_err(no_json)?;
     let base: Value = base.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
     Ok(match (base, &given) {
         (Value::Object(mut merged), Value::Object(given)) => {
@@ -179,6 +179,10 @@ fn merged(base: Option<&str>, json: &str) -> Result<Value, ServiceError> {
         }
         _ => given,
     })
+}
+
+fn no_json(error: serde_json::Error) -> ServiceError {
+    invalid(format!("the policy is not JSON: {error}"))
 }
 
 fn invalid(error: impl std::fmt::Display) -> ServiceError {
@@ -195,7 +199,7 @@ fn settled(policy: PolicyKind, base: Option<&str>, json: &str) -> Result<String,
         };
         return BatchingPolicy::parse_over(base, json).map(|policy| policy.to_json()).map_err(invalid);
     }
-    let given: Value = serde_json::from_str(json).map_err(invalid)?;
+    let given: Value = serde_json::from_str(json).map_err(no_json)?;
     if policy == PolicyKind::Update && matches!(base, Some(base) if base.starts_with('[')) {
         // `.alter-merge` adds to the policies that there are.
         let mut all: Vec<Value> = base.and_then(|base| serde_json::from_str(base).ok()).unwrap_or_default();

@@ -5,6 +5,7 @@ use super::kusto::Ids;
 use super::{Call, percent_decode};
 use crate::ServiceError;
 use crate::access::{Caller, Need};
+use crate::error::with_causes;
 use crate::ingest::fetch;
 use crate::ingest::stream::{Streamed, ingest};
 use crate::state::State;
@@ -270,7 +271,7 @@ async fn submit(
         )));
     }
     let additional = AdditionalProperties::read(&request.properties)
-        .map_err(|error| data_fault("BadRequest_MalformedIngestionProperty", error.to_string()))?;
+        .map_err(|error| data_fault("BadRequest_MalformedIngestionProperty", with_causes(&error)))?;
     if additional.format.is_none() {
         return Err(data_fault(
             "BadRequest_MalformedIngestionProperty",

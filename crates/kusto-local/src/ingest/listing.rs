@@ -45,7 +45,7 @@ fn wrong(message: String) -> ServiceError {
 
 impl Place {
     pub(crate) fn parse(url: &SecretUrl) -> Result<Self, ServiceError> {
-        let no_container = || wrong(format!("{url} names no container"));
+        let no_container = || wrong(format!("{:?} names no container", url.without_secrets()));
         let parsed = url::Url::parse(url.with_secrets()).map_err(|_| no_container())?;
         let path = parsed.path().trim_start_matches('/');
         // An address and a name without a domain have the account in the path.

@@ -4,6 +4,7 @@
 use super::fetch::Fetched;
 use super::target::Target;
 use crate::ServiceError;
+use crate::error::with_causes;
 use crate::store::reports::Outcome;
 use arrow_array::RecordBatch;
 use arrow_schema::Schema;
@@ -136,12 +137,7 @@ impl Stage {
             (Ok(report), None) => return Ok(Ok((report, Decoded::Held(held)))),
             (Err(error), _) => error,
         };
-        let mut details = error.to_string();
-        let mut cause = std::error::Error::source(&error);
-        while let Some(next) = cause {
-            details = format!("{details}: {next}");
-            cause = next.source();
-        }
+        let details = with_causes(&error);
         let status = if error.is_permanent() { FailureStatus::Permanent } else { FailureStatus::Transient };
         Ok(Err(Outcome::Failed { code: error.code().to_owned(), status, details }))
     }
