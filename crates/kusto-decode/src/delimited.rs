@@ -4,7 +4,7 @@
 use crate::column::Columns;
 use crate::input::{Input, RawReader, open};
 use crate::origin::origins;
-use crate::{DecodeError, DecodeReport, DecodeRequest, MAX_RECORD, Validation};
+use crate::{DecodeError, DecodeReport, DecodeRequest, LastRecord, MAX_RECORD, Validation};
 use arrow_array::RecordBatch;
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 use kusto_types::{DataFormat, MappingSource};
@@ -239,7 +239,26 @@ pub(crate) fn decode(
     let mut report = DecodeReport::default();
     let mut expected = None;
     let mut number = 0;
-    while let Some((bytes, ends)) = records.next()? {
+    let forgives = request.last_record == LastRecord::MayBeInvalid;
+    // The fault of a record that is forgiven if no other comes.
+    let mut held: Option<DecodeError> = None;
+    loop {
+        let (bytes, ends) = match (records.next(), held.take()) {
+            (Ok(None), fault) => {
+                if let Some(fault) = fault {
+                    report.drop_record(fault);
+                }
+                break;
+            }
+            (_, Some(fault)) => return Err(fault),
+            // That a quote is open is known at the end of the source.
+            (Err(fault @ DecodeError::ClosingQuote { .. }), None) if forgives => {
+                report.drop_record(fault);
+                break;
+            }
+            (Err(fault), None) => return Err(fault),
+            (Ok(Some(record)), None) => record,
+        };
         number += 1;
         let width = *expected.get_or_insert(ends.len());
         if number == 1 && request.ignore_first_record {
@@ -249,10 +268,13 @@ pub(crate) fn decode(
         if ends.len() != width {
             let fault = DecodeError::FieldCount { record: number, expected: width, found: ends.len() };
             match request.validation {
+                Validation::Fail if forgives => {
+                    held = Some(fault);
+                    continue;
+                }
                 Validation::Fail => return Err(fault),
                 Validation::DropRecord => {
-                    report.dropped += 1;
-                    report.first_fault.get_or_insert_with(|| fault.to_string());
+                    report.drop_record(fault);
                     continue;
                 }
                 Validation::Ignore => {}

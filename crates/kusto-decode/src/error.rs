@@ -44,6 +44,14 @@ pub enum DecodeError {
         /// What is wrong.
         problem: String,
     },
+    /// The source ends within a record, or before what it began with is closed.
+    #[error("record {record}: {problem}")]
+    CutOff {
+        /// Number of the record, from 1.
+        record: u64,
+        /// What is wrong.
+        problem: String,
+    },
     /// The bytes are not of the format, whatever the record.
     #[error("the source is not {format}: {problem}")]
     WrongFormat {
@@ -107,9 +115,10 @@ impl DecodeError {
             Self::FieldCount { .. } => "Stream_WrongNumberOfFields",
             Self::ClosingQuote { .. } => "Stream_ClosingQuoteMissing",
             Self::RecordTooLarge { .. } => "Stream_InputStreamTooLarge",
-            Self::Malformed { .. } | Self::WrongFormat { .. } | Self::Compression { .. } => {
-                "BadRequest_InvalidBlob"
-            }
+            Self::Malformed { .. }
+            | Self::CutOff { .. }
+            | Self::WrongFormat { .. }
+            | Self::Compression { .. } => "BadRequest_InvalidBlob",
             Self::Io(_) => "Download_UnknownError",
             Self::FormatNotSupported(_) => "BadRequest_FormatNotSupported",
             Self::InvalidArchive(_) => "BadRequest_InvalidArchive",

@@ -6,7 +6,7 @@ use crate::column::Columns;
 use crate::input::{Input, open};
 use crate::json_frame::{Lines, Values};
 use crate::transform::{taken_below, without};
-use crate::{DecodeError, DecodeReport, DecodeRequest};
+use crate::{DecodeError, DecodeReport, DecodeRequest, LastRecord};
 use arrow_array::RecordBatch;
 use kusto_types::{DataFormat, MappingSource, PathStep, Transform};
 use serde::de::{Deserializer as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -141,6 +141,15 @@ enum Frames {
     Values(Values),
 }
 
+impl Frames {
+    fn next(&mut self) -> Result<Option<&[u8]>, DecodeError> {
+        match self {
+            Self::Lines(lines) => lines.next(),
+            Self::Values(values) => values.next(),
+        }
+    }
+}
+
 pub(crate) fn decode(
     input: Input,
     request: &DecodeRequest<'_>,
@@ -157,25 +166,37 @@ pub(crate) fn decode(
     };
     let drops_bad_records = request.format == DataFormat::Json;
     let mut number = 0;
+    let forgives = request.last_record == LastRecord::MayBeInvalid;
+    // The fault of a record that is forgiven if no other comes.
+    let mut held: Option<DecodeError> = None;
     loop {
-        let record = match &mut frames {
-            Frames::Lines(lines) => lines.next()?,
-            Frames::Values(values) => values.next()?,
+        let text = match (frames.next(), held.take()) {
+            (Ok(None), None) => break,
+            (Ok(None), Some(fault)) => {
+                report.drop_record(fault);
+                break;
+            }
+            (_, Some(fault)) => return Err(fault),
+            (Ok(Some(record)), None) => String::from_utf8_lossy(record),
+            (Err(fault @ DecodeError::CutOff { .. }), None) if forgives => {
+                report.drop_record(fault);
+                break;
+            }
+            (Err(fault), None) => return Err(fault),
         };
-        let Some(record) = record else { break };
         number += 1;
-        let text = String::from_utf8_lossy(record);
         let mut values: Vec<Option<&str>> = vec![None; plan.origins.len()];
         let mut parser = serde_json::Deserializer::from_str(&text);
         let parsed = parser
             .deserialize_map(RecordVisitor { plan: &plan, values: &mut values })
             .and_then(|()| parser.end());
         if let Err(error) = parsed {
-            if !drops_bad_records {
-                return Err(DecodeError::Malformed { record: number, problem: error.to_string() });
+            let fault = DecodeError::Malformed { record: number, problem: error.to_string() };
+            match drops_bad_records {
+                true => report.drop_record(fault),
+                false if forgives => held = Some(fault),
+                false => return Err(fault),
             }
-            report.dropped += 1;
-            report.first_fault.get_or_insert_with(|| format!("record {number}: {error}"));
             continue;
         }
         for ((column, origin), value) in columns.columns.iter_mut().zip(&plan.origins).zip(values) {

@@ -53,6 +53,10 @@ impl Values {
         Self { input, buffer: Vec::new(), in_array: false, array_closed: false, record: 0 }
     }
 
+    fn cut_off(&self, problem: &str) -> DecodeError {
+        DecodeError::CutOff { record: self.record + 1, problem: problem.to_owned() }
+    }
+
     fn malformed(&self, problem: &str) -> DecodeError {
         DecodeError::Malformed { record: self.record + 1, problem: problem.to_owned() }
     }
@@ -68,10 +72,10 @@ impl Values {
             };
             if chunk.is_empty() {
                 if depth > 0 {
-                    return Err(self.malformed("the source ends inside a JSON object"));
+                    return Err(self.cut_off("the source ends inside a JSON object"));
                 }
                 if self.in_array && !self.array_closed {
-                    return Err(self.malformed("the source ends before the ] of its array"));
+                    return Err(self.cut_off("the source ends before the ] of its array"));
                 }
                 return Ok(None);
             }

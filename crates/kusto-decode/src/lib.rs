@@ -26,7 +26,7 @@ mod w3c;
 pub use error::DecodeError;
 pub use infer::{InferError, Inferred, infer};
 pub use input::{Input, open};
-pub use request::{DecodeReport, DecodeRequest, Validation};
+pub use request::{DecodeReport, DecodeRequest, LastRecord, Validation};
 
 use arrow_array::RecordBatch;
 use kusto_types::DataFormat;

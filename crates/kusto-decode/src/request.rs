@@ -15,6 +15,16 @@ pub enum Validation {
     Ignore,
 }
 
+/// What happens to the last record of a source when it is cut off or otherwise invalid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LastRecord {
+    /// It is a record as any other: the source fails; the default.
+    #[default]
+    MustBeValid,
+    /// It is dropped (`ignoreLastRecordIfInvalid`): of a log that is still being written.
+    MayBeInvalid,
+}
+
 /// How to read a source.
 #[derive(Debug, Clone)]
 pub struct DecodeRequest<'a> {
@@ -32,6 +42,8 @@ pub struct DecodeRequest<'a> {
     pub zip_pattern: Option<&'a regex::Regex>,
     /// What happens to records of another width.
     pub validation: Validation,
+    /// What happens to a last record that is invalid.
+    pub last_record: LastRecord,
 }
 
 impl DecodeRequest<'_> {
@@ -73,4 +85,12 @@ pub struct DecodeReport {
     pub raw_bytes: u64,
     /// Whether the source held a header and nothing else.
     pub header_only: bool,
+}
+
+impl DecodeReport {
+    /// Counts a record that is dropped.
+    pub(crate) fn drop_record(&mut self, fault: impl std::fmt::Display) {
+        self.dropped += 1;
+        self.first_fault.get_or_insert_with(|| fault.to_string());
+    }
 }

@@ -4,7 +4,7 @@
 use arrow_array::{Array, RecordBatch};
 use arrow_cast::display::{ArrayFormatter, FormatOptions};
 use bytes::Bytes;
-use kusto_decode::{DecodeError, DecodeReport, DecodeRequest, Input, Validation, decode, infer};
+use kusto_decode::{DecodeError, DecodeReport, DecodeRequest, Input, LastRecord, Validation, decode, infer};
 use kusto_types::{ColumnType as T, DataFormat, IngestionMapping, MappingKind, TableSchema};
 use std::io::Write;
 
@@ -42,6 +42,7 @@ fn run_with(
         source_location: "https://x/c/b.csv",
         zip_pattern: None,
         validation: Validation::Fail,
+        last_record: LastRecord::MustBeValid,
     };
     change(&mut request);
     let mut batches = Vec::new();
@@ -254,6 +255,7 @@ fn every_file_of_an_archive_is_read_or_those_that_the_pattern_takes() {
             source_location: "",
             zip_pattern: pattern.as_ref(),
             validation: Validation::Fail,
+            last_record: LastRecord::MustBeValid,
         };
         decode(Input::Bytes(Bytes::copy_from_slice(bytes)), &request, &mut |batch| {
             found.push(batch);
@@ -293,6 +295,7 @@ fn parquet_reads_back_by_name() {
         source_location: "",
         zip_pattern: None,
         validation: Validation::Fail,
+        last_record: LastRecord::MustBeValid,
     };
     decode(Input::Bytes("1.5,7,a\n,,\n".into()), &request, &mut |batch| {
         batches.push(batch);
@@ -489,4 +492,44 @@ fn w3c_logs_go_by_the_names_of_their_fields() {
     assert_eq!(code("#Fields: a\n\"1\n"), "BadRequest_InvalidBlob");
     assert!(run("#Fields: a b\n", None).unwrap().1.header_only);
     assert_eq!(code("#Software: IIS\n"), "BadRequest_NoRecordsOrWrongFormat");
+}
+
+#[test]
+fn a_last_record_may_be_invalid_where_that_is_said() {
+    let run = |text: &str, format: DataFormat, last_record: LastRecord| {
+        run_with(text.as_bytes(), format, &schema(), None, |request| request.last_record = last_record)
+    };
+    let two = ["1|a|0.5", "2|b|1.0"];
+    let objects = r#"{"id":1,"name":"a","v":0.5}{"id":2,"name":"b","v":1}"#;
+    for (text, format) in [
+        ("1,a,0.5\n2,b,1\n3,\"c", DataFormat::Csv),
+        ("1,a,0.5\n2,b,1\n3\n", DataFormat::Csv),
+        ("1\ta\t0.5\n2\tb\t1\n3", DataFormat::Tsve),
+        (&format!("{objects}{{\"id\":3"), DataFormat::MultiJson),
+        (&format!("{objects}{{\"id\" 3}}"), DataFormat::MultiJson),
+        (&format!("[{},", objects.replace("}{", "},{")), DataFormat::MultiJson),
+    ] {
+        assert!(run(text, format, LastRecord::MustBeValid).is_err(), "{text}");
+        let (rows, report) = run(text, format, LastRecord::MayBeInvalid).unwrap();
+        assert_eq!((rows, report.rows, report.dropped), (two.map(str::to_owned).to_vec(), 2, 1), "{text}");
+        assert!(report.first_fault.is_some(), "{text}");
+    }
+    // Only the last: what is in the middle, or in front of another fault, fails the source.
+    for (text, format) in [
+        ("1,a,0.5\n2\n3,c,1\n", DataFormat::Csv),
+        ("1,a,0.5\n2\n3\n", DataFormat::Csv),
+        ("1,a,0.5\n2\n3,\"c", DataFormat::Csv),
+        (&format!("{{\"id\" 3}}{objects}"), DataFormat::MultiJson),
+        (&format!("{objects} x {{\"id\":3}}"), DataFormat::MultiJson),
+    ] {
+        assert!(run(text, format, LastRecord::MayBeInvalid).is_err(), "{text}");
+    }
+    // A cut stream is no record.
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all("1,a,0.5\n".repeat(500).as_bytes()).unwrap();
+    let packed = encoder.finish().unwrap();
+    let cut = run_with(&packed[..packed.len() - 9], DataFormat::Csv, &schema(), None, |request| {
+        request.last_record = LastRecord::MayBeInvalid;
+    });
+    assert_eq!(cut.unwrap_err().code(), "BadRequest_InvalidBlob");
 }

@@ -6,7 +6,7 @@
 use arrow_array::{Array, RecordBatch};
 use arrow_cast::display::{ArrayFormatter, FormatOptions};
 use bytes::Bytes;
-use kusto_decode::{DecodeRequest, Input, Validation, decode};
+use kusto_decode::{DecodeRequest, Input, LastRecord, Validation, decode};
 use kusto_types::{ColumnType as T, DataFormat as F, TableSchema};
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -27,6 +27,7 @@ fn outcome(bytes: &[u8], format: F, schema: &TableSchema) -> Result<Vec<String>,
         source_location: "",
         zip_pattern: None,
         validation: Validation::Fail,
+        last_record: LastRecord::MustBeValid,
     };
     let mut batches: Vec<RecordBatch> = Vec::new();
     decode(Input::Bytes(Bytes::copy_from_slice(bytes)), &request, &mut |batch| {

@@ -4,7 +4,7 @@
 use arrow_array::{Array, RecordBatch};
 use arrow_cast::display::{ArrayFormatter, FormatOptions};
 use bytes::Bytes;
-use kusto_decode::{DecodeError, DecodeRequest, Input, Validation, decode, infer};
+use kusto_decode::{DecodeError, DecodeRequest, Input, LastRecord, Validation, decode, infer};
 use kusto_types::{ColumnType as T, DataFormat, IngestionMapping, MappingKind, TableSchema};
 use std::io::Write;
 
@@ -21,6 +21,7 @@ fn rows(bytes: &[u8], schema: &TableSchema, mapping: Option<&str>) -> Result<Vec
         source_location: "https://x/c/b.orc",
         zip_pattern: None,
         validation: Validation::Fail,
+        last_record: LastRecord::MustBeValid,
     };
     let mut batches: Vec<RecordBatch> = Vec::new();
     decode(Input::Bytes(Bytes::copy_from_slice(bytes)), &request, &mut |batch| {

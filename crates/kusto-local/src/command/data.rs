@@ -18,7 +18,7 @@ use kusto_engine::{
     Catalog, CatalogCommit, Commit, CommitOutcome, CreateOutcome, Existing, ExtentFile, ExtentWriter,
     TableCommit, TableRecord,
 };
-use kusto_kql::{CreateMode, FillMode};
+use kusto_kql::{CreateMode, FillMode, PolicyEntity, PolicyKind};
 use kusto_types::{ColumnType as T, DataFormat, TableName, TableSchema, Timespan};
 use kusto_wire::{AdditionalProperties, RequestProperties, ResultTable, SecretUrl};
 use serde_json::{Map, Value};
@@ -225,6 +225,12 @@ fn fill(
             .iter()
             .any(|(known, value)| known.eq_ignore_ascii_case(name) && value.eq_ignore_ascii_case("true"))
     };
+    let text = |name: &str| {
+        let found = properties.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value.clone()).unwrap_or_default()
+    };
+    let (folder, docstring) = (text("folder"), text("docstring"));
+    let keeps_times = !text("policy_ingestiontime").eq_ignore_ascii_case("false");
     let recreates = is_on("recreate_schema");
     if recreates && mode != FillMode::SetOrReplace {
         return Err(ServiceError::BadRequest("recreate_schema is for .set-or-replace".to_owned()));
@@ -254,9 +260,15 @@ fn fill(
             );
         }
         if !exists && mode != FillMode::Append {
-            let made = catalog.create_table(&database, &name, &schema, CreateMode::Create, "", "")?;
+            let made =
+                catalog.create_table(&database, &name, &schema, CreateMode::Create, &folder, &docstring)?;
             debug_assert_eq!(made, CreateOutcome::Created);
             super::own(transaction, caller, database.as_str(), name.as_str())?;
+            if !keeps_times {
+                let entity = PolicyEntity::Table(name.to_string());
+                let json = Some(r#"{"IsEnabled":false}"#);
+                catalog.set_policy(&database, &entity, PolicyKind::IngestionTime, json)?;
+            }
         }
         if exists && recreates {
             // A transaction of its own before the data, as on a cluster.

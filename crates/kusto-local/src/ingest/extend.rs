@@ -13,7 +13,8 @@ pub(crate) fn is_asked(properties: &AdditionalProperties) -> bool {
     is_on(properties, "extend_schema") || is_on(properties, "recreate_schema")
 }
 
-fn is_on(properties: &AdditionalProperties, name: &str) -> bool {
+/// Whether a property that has no place of its own is switched on.
+pub(crate) fn is_on(properties: &AdditionalProperties, name: &str) -> bool {
     properties.other.iter().any(|(known, value)| {
         known.eq_ignore_ascii_case(name)
             && (value == &Value::Bool(true)

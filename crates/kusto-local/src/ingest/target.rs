@@ -5,7 +5,7 @@
 use crate::ServiceError;
 use crate::store::reports::Outcome;
 use arrow_schema::Schema;
-use kusto_decode::{DecodeRequest, Validation};
+use kusto_decode::{DecodeRequest, LastRecord, Validation};
 use kusto_engine::{Catalog, TableId};
 use kusto_types::{DataFormat, DateTime, IngestionMapping, TableSchema};
 use kusto_wire::AdditionalProperties;
@@ -22,6 +22,7 @@ pub(crate) struct Target {
     pub(crate) format: DataFormat,
     pub(crate) ignore_first_record: bool,
     pub(crate) validation: Validation,
+    pub(crate) last_record: LastRecord,
     pub(crate) zip_pattern: Option<regex::Regex>,
 }
 
@@ -39,6 +40,18 @@ fn validation(policy: Option<&str>) -> Validation {
         (_, Some(1)) => Validation::DropRecord,
         _ => Validation::Fail,
     }
+}
+
+/// A `zipPattern`: a regular expression, or, as a sample of the documentation has it, a
+/// wildcard such as `*.csv`, which is no expression.
+fn archive_pattern(text: &str) -> Result<regex::Regex, regex::Error> {
+    regex::Regex::new(text).or_else(|error| match text.starts_with('*') {
+        true => {
+            let escaped = regex::escape(text).replace(r"\*", ".*").replace(r"\?", ".");
+            regex::Regex::new(&format!("^{escaped}$"))
+        }
+        false => Err(error),
+    })
 }
 
 impl Target {
@@ -83,12 +96,14 @@ impl Target {
         let zip_pattern = match pattern.and_then(|(_, value)| value.as_str()).filter(|text| !text.is_empty())
         {
             None => None,
-            Some(text) => match regex::Regex::new(text) {
+            Some(text) => match archive_pattern(text) {
                 Ok(pattern) => Some(pattern),
                 Err(error) => {
                     return fail(
                         "BadRequest_MalformedIngestionProperty",
-                        format!("zipPattern {text:?} is no regular expression: {error}"),
+                        format!(
+                            "zipPattern {text:?} is neither a regular expression nor a wildcard: {error}"
+                        ),
                     );
                 }
             },
@@ -124,6 +139,10 @@ impl Target {
             format,
             ignore_first_record: properties.ignore_first_record,
             validation: validation(properties.validation_policy.as_deref()),
+            last_record: match super::extend::is_on(properties, "ignoreLastRecordIfInvalid") {
+                true => LastRecord::MayBeInvalid,
+                false => LastRecord::MustBeValid,
+            },
             zip_pattern,
         };
         if let Err(error) = target.request("").check() {
@@ -141,7 +160,22 @@ impl Target {
             ignore_first_record: self.ignore_first_record,
             source_location: location,
             validation: self.validation,
+            last_record: self.last_record,
             zip_pattern: self.zip_pattern.as_ref(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn archive_patterns_are_expressions_or_wildcards() {
+        let matches = |pattern: &str, name: &str| archive_pattern(pattern).unwrap().is_match(name);
+        assert!(matches(r"\.csv$", "a/b.csv") && !matches(r"\.csv$", "b.csv.txt"));
+        assert!(matches("*.csv", "a/b.csv") && !matches("*.csv", "b_csv") && !matches("*.csv", "b.csv.txt"));
+        assert!(matches("*part?.csv", "x/part1.csv") && !matches("*part?.csv", "part.csv"));
+        archive_pattern("(").unwrap_err();
     }
 }
