@@ -4,7 +4,8 @@
 use crate::{EngineError, StoredSchema};
 use kusto_kql::{CreateMode, MappingMode, PolicyEntity, PolicyKind, TableText};
 use kusto_types::{
-    DatabaseName, DateTime, IngestionMapping, MappingKind, MappingName, TableName, TableSchema,
+    DatabaseName, DateTime, IngestionMapping, MappingKind, MappingName, TICKS_PER_SECOND, TableName,
+    TableSchema,
 };
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::BTreeMap;
@@ -508,8 +509,7 @@ impl Catalog<'_> {
             )?
             .query_row([table.0], |row| row.get(0))?;
         let after = latest.and_then(|latest| DateTime::parse(&latest)).map_or(0, |latest| latest.ticks() + 1);
-        let now = DateTime::now();
-        Ok(DateTime::from_ticks(after).map_or(now, |after| after.max(now)).to_string())
+        Ok(later_than(after, DateTime::now()).to_string())
     }
 
     /// Takes every row out of a table; its schema, mappings and policies stay.
@@ -547,6 +547,14 @@ impl Catalog<'_> {
     }
 }
 
+/// The first instant from `after` and `now` on whose text sorts as the instant does: a whole
+/// second is written without a fraction, and would sort behind every other instant in it.
+fn later_than(after: i64, now: DateTime) -> DateTime {
+    let ticks = after.max(now.ticks());
+    let ticks = if ticks % TICKS_PER_SECOND == 0 { ticks + 1 } else { ticks };
+    DateTime::from_ticks(ticks).unwrap_or(now)
+}
+
 type TableRow = (i64, String, String, String, String, String, String);
 
 fn table_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<TableRow> {
@@ -569,4 +577,24 @@ fn table_record(database: &DatabaseName, row: TableRow) -> Result<TableRecord, E
             texts => serde_json::from_str(texts).map_err(corrupt)?,
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_of_ingestion_times_sort_as_the_times_do() {
+        let now = DateTime::parse("2024-01-02T03:04:05Z").unwrap();
+        let first = later_than(0, now);
+        assert_eq!(first.to_string(), "2024-01-02T03:04:05.0000001Z");
+        // The clock stands still, or was set back.
+        let second = later_than(first.ticks() + 1, now);
+        assert!(second > first && second.to_string() > first.to_string());
+        let end = DateTime::parse("2024-01-02T03:04:05.9999999Z").unwrap();
+        let third = later_than(end.ticks() + 1, now);
+        assert!(third > end && third.to_string() > end.to_string());
+        let later = DateTime::parse("2024-01-02T03:04:06.5Z").unwrap();
+        assert_eq!(later_than(third.ticks() + 1, later), later);
+    }
 }

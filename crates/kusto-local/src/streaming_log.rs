@@ -233,8 +233,9 @@ mod tests {
             compressed: false,
             source: "Body",
         };
+        // All within one hour, whenever the test runs.
+        let started = DateTime::now();
         let add = |table: &str, bytes, outcome: Result<u64, &ServiceError>| {
-            let started = DateTime::now();
             records.record(StreamedRequest { kind: kind(table), activity: "a", started, bytes, outcome });
         };
         let bad = ServiceError::BadData { code: "Stream_X".into(), message: "bad".into() };
