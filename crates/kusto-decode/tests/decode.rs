@@ -1,30 +1,13 @@
 //! Sources of every format, good and bad: the rows that come out, or the fault.
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
-use arrow_array::{Array, RecordBatch};
-use arrow_cast::display::{ArrayFormatter, FormatOptions};
+mod support;
+
 use bytes::Bytes;
 use kusto_decode::{DecodeError, DecodeReport, DecodeRequest, Input, LastRecord, Validation, decode, infer};
 use kusto_types::{ColumnType as T, DataFormat, IngestionMapping, MappingKind, TableSchema};
 use std::io::Write;
-
-fn rows(batches: &[RecordBatch]) -> Vec<String> {
-    let options = FormatOptions::default().with_null("∅");
-    let mut rows = Vec::new();
-    for batch in batches {
-        let columns: Vec<_> =
-            batch.columns().iter().map(|c| ArrayFormatter::try_new(c, &options).unwrap()).collect();
-        for row in 0..batch.num_rows() {
-            let cells: Vec<String> = columns
-                .iter()
-                .zip(batch.columns())
-                .map(|(f, c)| if c.is_null(row) { "∅".into() } else { f.value(row).to_string() })
-                .collect();
-            rows.push(cells.join("|"));
-        }
-    }
-    rows
-}
+use support::rows;
 
 fn run_with(
     bytes: &[u8],

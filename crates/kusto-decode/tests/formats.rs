@@ -3,8 +3,9 @@
 //! table is also written to `docs/formats.md`, which the test compares (KIN_WRITE=1 writes it).
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
-use arrow_array::{Array, RecordBatch};
-use arrow_cast::display::{ArrayFormatter, FormatOptions};
+mod support;
+
+use arrow_array::RecordBatch;
 use bytes::Bytes;
 use kusto_decode::{DecodeRequest, Input, LastRecord, Validation, decode};
 use kusto_types::{ColumnType as T, DataFormat as F, TableSchema};
@@ -38,19 +39,7 @@ fn outcome(bytes: &[u8], format: F, schema: &TableSchema) -> Result<Vec<String>,
         assert!(error.is_permanent(), "{error}");
         error.code().to_owned()
     })?;
-    let options = FormatOptions::default().with_null("∅");
-    let mut rows = Vec::new();
-    for batch in &batches {
-        let cells: Vec<_> =
-            batch.columns().iter().map(|c| (c, ArrayFormatter::try_new(c, &options).unwrap())).collect();
-        for row in 0..batch.num_rows() {
-            let shown = cells.iter().map(|(array, formatter)| {
-                if array.is_null(row) { "∅".to_owned() } else { formatter.value(row).to_string() }
-            });
-            rows.push(shown.collect::<Vec<_>>().join("|"));
-        }
-    }
-    Ok(rows)
+    Ok(support::rows(&batches))
 }
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {

@@ -1,8 +1,9 @@
 //! ORC files: every type that pyarrow writes, by name and by mapping, and damaged files.
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
-use arrow_array::{Array, RecordBatch};
-use arrow_cast::display::{ArrayFormatter, FormatOptions};
+mod support;
+
+use arrow_array::RecordBatch;
 use bytes::Bytes;
 use kusto_decode::{DecodeError, DecodeRequest, Input, LastRecord, Validation, decode, infer};
 use kusto_types::{ColumnType as T, DataFormat, IngestionMapping, MappingKind, TableSchema};
@@ -28,18 +29,7 @@ fn rows(bytes: &[u8], schema: &TableSchema, mapping: Option<&str>) -> Result<Vec
         batches.push(batch);
         Ok(())
     })?;
-    let options = FormatOptions::default().with_null("∅");
-    let mut rows = Vec::new();
-    for batch in &batches {
-        for row in 0..batch.num_rows() {
-            let cells = batch.columns().iter().map(|array| match array.is_null(row) {
-                true => "∅".to_owned(),
-                false => ArrayFormatter::try_new(array, &options).unwrap().value(row).to_string(),
-            });
-            rows.push(cells.collect::<Vec<_>>().join("|"));
-        }
-    }
-    Ok(rows)
+    Ok(support::rows(&batches))
 }
 
 #[test]

@@ -3,28 +3,33 @@
 //! a submission, and polls until every blob has ended.
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
-use kusto_local::{AccessConfig, Principal, RunningService, ServiceConfig};
-use reqwest::{Client, Method, Response};
+mod support;
+
+use kusto_local::{AccessConfig, Principal};
+use reqwest::{Method, Response};
 use serde_json::{Value, json};
+use std::ops::Deref;
 use std::time::{Duration, Instant};
+use support::{PATIENCE, Site};
 
 const TOKEN: &str = "token-of-the-test";
 
-struct Site {
-    service: RunningService,
-    http: Client,
-    _folder: tempfile::TempDir,
+/// A service that asks for a token.
+struct Guarded(Site);
+
+impl Deref for Guarded {
+    type Target = Site;
+
+    fn deref(&self) -> &Site {
+        &self.0
+    }
 }
 
-impl Site {
+impl Guarded {
     async fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
         let principal = || Principal::parse("aadapp=root;t").unwrap();
-        let mut config = ServiceConfig::new(folder.path());
-        config.access = AccessConfig::open().with_token(TOKEN, principal()).with_admin(principal());
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let service = kusto_local::start(config, listener).await.unwrap();
-        Self { service, http: Client::builder().no_proxy().build().unwrap(), _folder: folder }
+        let access = AccessConfig::open().with_token(TOKEN, principal()).with_admin(principal());
+        Self(Site::with(|config| config.access = access).await)
     }
 
     async fn once(&self, method: Method, path: &str, body: Option<&Value>, token: Option<&str>) -> Response {
@@ -87,7 +92,7 @@ fn keys(value: &Value) -> Vec<&str> {
 
 #[tokio::test]
 async fn rest_v2_as_its_clients_speak_it() {
-    let site = Site::start().await;
+    let site = Guarded::start().await;
     site.command(".create table T (id:long, name:string)").await;
     let (status, configuration) = site.call(Method::GET, "/v1/rest/ingestion/configuration", None).await;
     assert_eq!(status, 200);
@@ -133,7 +138,7 @@ async fn rest_v2_as_its_clients_speak_it() {
         if details.iter().all(is_end) {
             break found;
         }
-        assert!(begun.elapsed() < Duration::from_secs(30), "{found}");
+        assert!(begun.elapsed() < PATIENCE, "{found}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     };
     assert_eq!(keys(&ended), ["details", "lastUpdated", "startTime", "status"]);

@@ -8,7 +8,7 @@ use crate::running::Stop;
 use crate::state::State;
 use kusto_engine::{Catalog, TableRecord};
 use kusto_kql::{Effect, ExtentChoice, TagChange};
-use kusto_types::{ColumnType, DateTime, Timespan};
+use kusto_types::{ColumnType, DateTime};
 use kusto_wire::{RequestProperties, ResultTable};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -49,8 +49,7 @@ fn each(
         ExtentChoice::Query(query) => (Some(ids(state, context, &query)?), None),
         ExtentChoice::All { table, older, limit: most } => {
             // Nothing is older than time itself: an age beyond it means none of them.
-            let since = |age: Timespan| DateTime::now().ticks().saturating_sub(age.0).max(0);
-            before = older.map(|age| DateTime::from_ticks(since(age)).unwrap_or_else(DateTime::now));
+            before = older.map(|age| DateTime::now().ticks().saturating_sub(age.0));
             limit = most.and_then(|most| usize::try_from(most).ok()).unwrap_or(usize::MAX);
             (None, table)
         }
@@ -69,7 +68,9 @@ fn each(
             let mut meant = catalog.extents(table.id)?;
             meant.retain(|extent| is_meant(&extent.id));
             if let Some(before) = before {
-                meant.retain(|extent| DateTime::parse(&extent.created).is_some_and(|made| made < before));
+                meant.retain(|extent| {
+                    DateTime::parse(&extent.created).is_some_and(|made| made.ticks() < before)
+                });
             }
             meant.sort_by_key(|extent| DateTime::parse(&extent.created));
             meant.truncate(limit);

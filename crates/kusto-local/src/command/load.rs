@@ -5,14 +5,15 @@ use crate::ServiceError;
 use crate::access::Need;
 use crate::ingest::accept::GUESSED_RATIO;
 use crate::ingest::listing::{FoundBlob, list};
-use crate::ingest::{duplicate, fetch, submit};
+use crate::ingest::submit::{QueuedBlob, Submission, submit};
+use crate::ingest::{duplicate, fetch};
 use crate::running::RunningKind;
 use crate::state::State;
 use crate::store::operations;
 use kusto_engine::Catalog;
 use kusto_kql::{Batching, BlobListing, Cancelled, Duplicated, QueuedLoad, QueuedSource};
-use kusto_types::{ColumnType as T, Compression, DataFormat, DateTime, SourceId, TableName};
-use kusto_wire::{AdditionalProperties, IngestionMessage, ReportLevel, ReportMethod, ResultTable, SecretUrl};
+use kusto_types::{ColumnType as T, Compression, DateTime, SourceId, TableName};
+use kusto_wire::{ResultTable, SecretUrl};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -37,16 +38,9 @@ pub(super) fn list_blobs(state: &Arc<State>, listing: &BlobListing) -> Result<Re
 
 /// `03/20/2025 00:00:00`
 fn us_date(at: DateTime) -> String {
-    let text = at.to_string();
-    match text.get(..19).and_then(|text| text.split_once('T')) {
-        Some((date, time)) => {
-            let mut parts = date.split('-');
-            let (year, month, day) = (parts.next(), parts.next(), parts.next());
-            let part = |part: Option<&str>| part.unwrap_or_default().to_owned();
-            format!("{}/{}/{} {time}", part(month), part(day), part(year))
-        }
-        None => text,
-    }
+    chrono::DateTime::from_timestamp(at.unix_seconds(), 0)
+        .map(|at| at.format("%m/%d/%Y %H:%M:%S").to_string())
+        .unwrap_or_default()
 }
 
 /// `.ingest-from-storage-queued`: every blob is posted, or none.
@@ -73,12 +67,10 @@ pub(super) fn load(
             .collect::<Result<Vec<_>, ServiceError>>()?,
         QueuedSource::Listing(listing) => list(state, listing, None)?,
     };
-    let token = crate::token::issue(&state.signer, context.caller);
-    let now = DateTime::now().to_string();
-    let messages: Vec<IngestionMessage> = blobs
+    let blobs = blobs
         .into_iter()
         .map(|blob| {
-            let raw_data_size = match (blob.size, load.compression_factor) {
+            let raw_size = match (blob.size, load.compression_factor) {
                 (0, _) => None,
                 (size, Some(factor)) => Some((size as f64 * factor) as u64),
                 (size, None) => match Compression::from_path(&blob.url.without_secrets()) {
@@ -86,37 +78,22 @@ pub(super) fn load(
                     _ => Some(size.saturating_mul(GUESSED_RATIO)),
                 },
             };
-            let format = additional.format.or_else(|| DataFormat::from_path(&blob.url.without_secrets()));
-            IngestionMessage {
-                id: SourceId::random(),
-                blob: blob.url,
-                raw_data_size,
-                database: database.clone(),
-                table: table.clone(),
-                retain_blob_on_success: true,
-                flush_immediately: load.batching == Batching::Skip,
-                ignore_size_limit: false,
-                report_level: ReportLevel::None,
-                report_method: ReportMethod::Queue,
-                status_in_table: None,
-                source_message_creation_time: Some(now.clone()),
-                application_for_tracing: None,
-                client_version_for_tracing: None,
-                additional: AdditionalProperties {
-                    authorization_context: Some(token.clone()),
-                    format,
-                    creation_time: blob
-                        .creation_time
-                        .map(|at| at.to_string())
-                        .or_else(|| additional.creation_time.clone()),
-                    ..additional.clone()
-                },
-            }
+            QueuedBlob { id: SourceId::random(), url: blob.url, raw_size, creation_time: blob.creation_time }
         })
         .collect();
+    let submission = Submission {
+        database,
+        table,
+        blobs,
+        additional,
+        retain_blobs: true,
+        flush: load.batching == Batching::Skip,
+        ignore_size_limit: false,
+        application: None,
+        client_version: None,
+    };
     let runtime = tokio::runtime::Handle::current();
-    let submitted = submit::submit(state, context.caller.clone(), (database, table), messages);
-    let id = runtime.block_on(submitted)?;
+    let id = runtime.block_on(submit(state, context.caller.clone(), submission))?;
     Ok(ResultTable::new(
         "Table_0",
         [("IngestionOperationId", T::String), ("ClientRequestId", T::String), ("OperationInfo", T::String)],

@@ -8,6 +8,7 @@ use crate::access::{Caller, Need};
 use crate::error::with_causes;
 use crate::ingest::fetch;
 use crate::ingest::stream::{Streamed, ingest};
+use crate::ingest::submit::{self, QueuedBlob, Submission};
 use crate::state::State;
 use crate::store::operations;
 use crate::store::reports::Outcome;
@@ -17,8 +18,8 @@ use http::Method;
 use kusto_decode::Input;
 use kusto_types::{ColumnType, DataFormat, DatabaseName, DateTime, MappingName, SourceId, TableName};
 use kusto_wire::{
-    AdditionalProperties, ContainerPath, ContainerSettings, DataSetV1, IngestConfiguration, IngestionMessage,
-    IngestionSettings, QueuedRequest, QueuedResponse, ReportLevel, ReportMethod, ResultTable, SecretUrl,
+    AdditionalProperties, ContainerPath, ContainerSettings, DataSetV1, IngestConfiguration,
+    IngestionSettings, QueuedRequest, QueuedResponse, ResultTable, SecretUrl,
 };
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -290,31 +291,23 @@ async fn submit(
     let name = |error: kusto_types::NameError| ServiceError::BadRequest(error.to_string());
     let database = DatabaseName::new(database).map_err(name)?;
     let table = TableName::new(table).map_err(name)?;
-    let token = crate::token::issue(&state.signer, &caller);
-    let messages: Vec<IngestionMessage> = request
-        .blobs
-        .into_iter()
-        .map(|blob| IngestionMessage {
-            id: blob.source_id.unwrap_or_else(SourceId::random),
-            blob: blob.url,
-            raw_data_size: blob.raw_size,
-            database: database.clone(),
-            table: table.clone(),
-            retain_blob_on_success: !delete,
-            flush_immediately: flush,
-            ignore_size_limit: ignore_size,
-            report_level: ReportLevel::None,
-            report_method: ReportMethod::Queue,
-            status_in_table: None,
-            source_message_creation_time: Some(DateTime::now().to_string()),
-            application_for_tracing: application.clone(),
-            client_version_for_tracing: version.clone(),
-            additional: AdditionalProperties {
-                authorization_context: Some(token.clone()),
-                ..additional.clone()
-            },
-        })
-        .collect();
-    let id = crate::ingest::submit::submit(state, caller, (database, table), messages).await?;
+    let blobs = request.blobs.into_iter().map(|blob| QueuedBlob {
+        id: blob.source_id.unwrap_or_else(SourceId::random),
+        url: blob.url,
+        raw_size: blob.raw_size,
+        creation_time: None,
+    });
+    let submission = Submission {
+        database,
+        table,
+        blobs: blobs.collect(),
+        additional,
+        retain_blobs: !delete,
+        flush,
+        ignore_size_limit: ignore_size,
+        application,
+        client_version: version,
+    };
+    let id = submit::submit(state, caller, submission).await?;
     Ok(QueuedResponse { ingestion_operation_id: if tracked { id } else { String::new() } })
 }

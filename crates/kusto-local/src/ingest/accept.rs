@@ -221,7 +221,8 @@ fn refuse(
         Err(error) => return Err(error),
     }
     let catalog = Catalog(transaction);
-    if let Ok(database) = catalog.database(message.database.as_str())
+    if changes
+        && let Ok(database) = catalog.database(message.database.as_str())
         && let Some(record) = catalog.find_table(&database, message.table.as_str())?
         && let Err(outcome) = extend::by_mapping(&catalog, &record, additional)?
     {
